@@ -1,0 +1,167 @@
+"""One exception tree; every error has a stable code, an HTTP status, an exit status, a sentence and a next step.
+
+The tree (class: exit status, HTTP status)::
+
+    RodaError              1  500   something failed inside
+    +-- InvalidInput       2  422   what was given is not acceptable
+    +-- NotAuthorised      3  401   key, signature or nonce does not prove what it should
+    +-- NotFound           4  404   the named thing does not exist
+    +-- PaymentFailed      5  402   a payment is missing, wrong or did not settle
+    +-- RefusedByPolicy    6  403   the DAO's policy or the ledger's rules forbid it
+    +-- Unreachable        7  503   a node, port, disk or ledger cannot be used now
+    +-- Conflict           1  409   it contradicts what is already recorded
+    +-- Corrupted          1  500   stored bytes are not what was stored
+
+Exit and problem codes follow DESIGN 7; the HTTP shape is RFC 9457 problem+json.
+
+>>> InvalidInput("record_too_large", "Record 3 has 20,000 bytes; the policy allows 16,384.", hint="Split it.").exit_status
+2
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+CODES: dict[str, str] = {
+    "account_unknown": "no key of that name or address is in this home",
+    "amount_invalid": "the text is not an amount with at most six decimals",
+    "audit_mismatch": "a recomputed root, sum or hash differs from the published one",
+    "batch_known": "this batch root is already registered",
+    "blob_missing": "no blob with that id is stored",
+    "blob_tampered": "the stored bytes do not hash to the blob's id",
+    "bond_insufficient": "the account cannot cover the bond of its records",
+    "call_reverted": "the contract refused the call",
+    "canonical_unsupported": "the value has no canonical JSON form",
+    "chain_mismatch": "signed for another chain",
+    "ciphertext_unreadable": "the sealed bytes cannot be opened with this key",
+    "contribution_known": "this contribution is already recorded",
+    "contribution_unknown": "no contribution with that id",
+    "dao_exists": "a DAO of that name exists in this home",
+    "dao_mismatch": "signed for another DAO",
+    "dao_unknown": "no DAO of that name in this home",
+    "database_corrupted": "the database cannot be read",
+    "database_newer": "the database was written by a newer version",
+    "disk_full": "the disk has no room left",
+    "embedder_changed": "the embedder's weights do not hash to the pinned value",
+    "feedback_invalid": "the feedback does not fit its kind or its receipt",
+    "feedback_used": "this receipt already gave feedback of that kind",
+    "file_empty": "the file holds no records",
+    "file_unreadable": "the file cannot be read as the format it claims",
+    "file_unknown": "there is no file at that path",
+    "home_locked": "another process holds this home",
+    "invalid_request": "the request does not have the required shape",
+    "invariant_broken": "a law of the mechanism does not hold; nothing was published",
+    "json_malformed": "a line is not valid JSON",
+    "key_exists": "a key of that name exists",
+    "key_invalid": "the text is not a private key",
+    "ledger_corrupted": "the ledger's file cannot be read or does not verify",
+    "manifest_signature": "the manifest is not signed by the owner it names",
+    "model_unknown": "no model of that name",
+    "nonce_replayed": "the owner already used this nonce",
+    "nonce_wrong": "the transaction's nonce is not the account's next one",
+    "passphrase_wrong": "the passphrase does not open this key",
+    "payment_invalid": "the payment does not satisfy the price",
+    "payment_required": "this call must be paid",
+    "payment_unsettled": "the payment could not be settled; nothing was served",
+    "policy_invalid": "the policy breaks a rule of its schema",
+    "policy_mismatch": "signed under another policy",
+    "port_in_use": "another program listens on that port",
+    "proof_invalid": "the proof is not signed by the evaluator for this contribution",
+    "receipt_invalid": "the receipt is not signed by this DAO's gateway",
+    "record_too_large": "a record exceeds the policy's size limit",
+    "root_known": "this turn already has a root",
+    "transaction_invalid": "the transaction cannot be included in a block",
+    "turn_closed": "the turn is already closed",
+    "turn_empty": "the turn has no accepted contributions",
+    "turn_unknown": "no such turn",
+    "unexpected": "an unexpected error; the log has the details",
+    "unknown_columns": "the file has columns the policy does not know",
+    "unreachable": "the other side cannot be reached",
+    "usage": "the command was called with wrong arguments",
+    "window_open": "the challenge window is still open",
+}
+"""Every stable code with its meaning; a code that is not here cannot be raised."""
+
+
+class RodaError(Exception):
+    """An error a person can act on.
+
+    ``message`` is one sentence that says what was given and what is required; ``hint`` says what to do next;
+    ``details`` are JSON values for programs (never secrets).
+    """
+
+    exit_status: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, code: str, message: str, *, hint: str = "", **details: Any) -> None:
+        if code not in CODES:
+            raise ValueError(f"error code {code!r} is not registered in rodagila.core.errors.CODES")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def problem(self) -> dict[str, Any]:
+        """Return the RFC 9457 problem object, also used by ``--json`` errors."""
+        body: dict[str, Any] = {
+            "type": f"urn:rodagila:problem:{self.code}",
+            "title": CODES[self.code],
+            "status": self.http_status,
+            "detail": self.message,
+            "code": self.code,
+        }
+        if self.hint:
+            body["hint"] = self.hint
+        if self.details:
+            body["details"] = self.details
+        return body
+
+
+class InvalidInput(RodaError):
+    """What was given is not acceptable."""
+
+    exit_status, http_status = 2, 422
+
+
+class NotAuthorised(RodaError):
+    """A key, signature or nonce does not prove what it should."""
+
+    exit_status, http_status = 3, 401
+
+
+class NotFound(RodaError):
+    """The named thing does not exist."""
+
+    exit_status, http_status = 4, 404
+
+
+class PaymentFailed(RodaError):
+    """A payment is missing, wrong or did not settle."""
+
+    exit_status, http_status = 5, 402
+
+
+class RefusedByPolicy(RodaError):
+    """The DAO's policy or the ledger's rules forbid it."""
+
+    exit_status, http_status = 6, 403
+
+
+class Unreachable(RodaError):
+    """A node, port, disk or ledger cannot be used now."""
+
+    exit_status, http_status = 7, 503
+
+
+class Conflict(RodaError):
+    """It contradicts what is already recorded."""
+
+    http_status = 409
+
+
+class Corrupted(RodaError):
+    """Stored bytes are not what was stored."""

@@ -1,0 +1,159 @@
+"""The policy of a DAO: versioned, hashed rules. Every constant of MECHANISM is a field here.
+
+``rodagila.govern`` reads it from a file and reports errors by line; this module only holds the values.
+Shares are integers in millionths (ppm), money is atomic units, cosine thresholds are millionths.
+
+>>> Policy(name="docs").policy_hash() == Policy(name="docs").policy_hash()
+True
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from rodagila.core.canonical import json_hash
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules:
+    """What a contribution may hold."""
+
+    max_bytes: int = 16_384
+    max_records: int = 10_000
+    min_chars: int = 12
+    on_malformed: str = "skip"  # skip: take the rest; refuse: take nothing
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """Thresholds of the checks that make a proof."""
+
+    min_quality_ppm: int = 300_000
+    minhash_jaccard_ppm: int = 800_000
+    near_cosine_ppm: int = 950_000
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRules:
+    """Constants of Ordered Coverage with In-run Slashing (MECHANISM 1)."""
+
+    theta_max_ppm: int = 950_000
+    theta_percentile: int = 99
+    coverage_k: int = 5
+    delta_ppm: int = 30_000
+    novelty_ppm: int = 300_000
+    check_k: int = 10
+    top: int = 256
+    tau_percentile: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRules:
+    """How settled fees become a pool: ``P = fees x (1 - cut) x lambda``."""
+
+    treasury_cut_ppm: int = 200_000
+    target_lift_ppm: int = 100_000
+    seed_pool: int = 0  # atomic units the treasury adds to every turn's pool
+
+
+@dataclass(frozen=True, slots=True)
+class BondRules:
+    """Bond per record: ``multiplier`` x trailing mean pay of a record, ``newcomer_multiplier`` for newcomers."""
+
+    initial: int = 1_000
+    multiplier: int = 3
+    newcomer_multiplier: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """Atomic units per call."""
+
+    chat: int = 2_000
+    search: int = 1_000
+    classify: int = 1_000
+    embeddings: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRules:
+    """The committed validation queries: how many a turn, and how feedback weights them."""
+
+    per_turn: int = 1_000
+    max_weight: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRules:
+    """Whether corrections become labelled records of the treasury."""
+
+    learn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeRules:
+    """Challenge window of a posted root, seconds, and the bond behind it."""
+
+    window_seconds: int = 1
+    root_bond: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRules:
+    """The vertical model: task, ridge strength (millionths) and bootstrap size of the metric's interval."""
+
+    task: str = "classify"  # classify: label accuracy; retrieve: recall at 5 of the answer
+    ridge_ppm: int = 1_000_000
+    bootstrap: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole policy; its hash is what contributions and proofs sign."""
+
+    name: str
+    version: int = 1
+    purpose: str = "train and serve this DAO's model"
+    model: ModelRules = field(default_factory=ModelRules)
+    records: RecordRules = field(default_factory=RecordRules)
+    checks: CheckRules = field(default_factory=CheckRules)
+    value: ValueRules = field(default_factory=ValueRules)
+    pool: PoolRules = field(default_factory=PoolRules)
+    bond: BondRules = field(default_factory=BondRules)
+    prices: PriceRules = field(default_factory=PriceRules)
+    queries: QueryRules = field(default_factory=QueryRules)
+    feedback: FeedbackRules = field(default_factory=FeedbackRules)
+    challenge: ChallengeRules = field(default_factory=ChallengeRules)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object that is hashed and published."""
+        return dataclasses.asdict(self)
+
+    def policy_hash(self) -> bytes:
+        """Return Keccak-256 of the canonical JSON."""
+        return json_hash(self.as_json())
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Policy:
+        """Return the policy of a JSON object that ``as_json`` made."""
+        values = dict(body)
+        for name, kind in SECTIONS.items():
+            if name in values:
+                values[name] = kind(**values[name])
+        return cls(**values)
+
+
+SECTIONS: dict[str, Any] = {
+    "model": ModelRules,
+    "records": RecordRules,
+    "checks": CheckRules,
+    "value": ValueRules,
+    "pool": PoolRules,
+    "bond": BondRules,
+    "prices": PriceRules,
+    "queries": QueryRules,
+    "feedback": FeedbackRules,
+    "challenge": ChallengeRules,
+}
