@@ -1,0 +1,131 @@
+"""The tables of a home's database; one row shape for each word of the glossary.
+
+Identifiers are lower-case hex without prefix; money is an integer of atomic units; times are integer seconds. Blobs of
+records are not here: they lie sealed in the blob store, by the ids that these rows hold.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+dao = Table(
+    "dao",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("dao_id", String(64), nullable=False, unique=True),
+    Column("registry", String(42), nullable=False),
+    Column("treasury", String(42), nullable=False),
+    Column("rewards", String(42), nullable=False),
+    Column("token", String(42), nullable=False),
+    Column("node", String(42), nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("policy_hash", String(64), nullable=False),
+    Column("holdings", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+"""``holdings`` is the blob of the DAO's own sealed records: reference corpus, scoring pool and gate set."""
+
+contribution = Table(
+    "contribution",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("owner", String(42), nullable=False),
+    Column("nonce", String(80), nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("signature", String(130), nullable=False),
+    Column("ciphertext_id", String(64), nullable=False),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("bond", BigInteger, nullable=False),
+    Column("bond_authorization", Text, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("batch", Integer, nullable=True),
+    Column("first_place", BigInteger, nullable=True),
+    UniqueConstraint("dao", "owner", "nonce"),
+)
+"""``received`` orders arrivals within a DAO; ``batch`` and ``first_place`` are known once the ledger has the batch."""
+
+proof = Table(
+    "proof",
+    metadata,
+    Column("contribution", String(64), ForeignKey("contribution.id"), primary_key=True),
+    Column("proof", Text, nullable=False),
+    Column("signature", String(130), nullable=False),
+    Column("statuses", Text, nullable=False),
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("card", Text, nullable=False),
+)
+
+turn = Table(
+    "turn",
+    metadata,
+    Column("dao", String(64), ForeignKey("dao.name"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("first_block", BigInteger, nullable=False),
+    Column("last_block", BigInteger, nullable=True),
+    Column("commitment", String(64), nullable=False),
+    Column("public_id", String(64), nullable=True),
+    Column("summary", Text, nullable=True),
+)
+"""``state`` is open, closing or closed; ``public_id`` is the blob of the turn's public file."""
+
+call = Table(
+    "call",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("payer", String(42), nullable=False),
+    Column("route", String(64), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("transaction", String(64), nullable=True),
+    Column("response_hash", String(64), nullable=True),
+    Column("response", LargeBinary, nullable=True),
+    Column("headers", Text, nullable=True),
+    Column("receipt_id", String(64), nullable=True, unique=True),
+    Column("receipt", Text, nullable=True),
+    Column("signature", String(130), nullable=True),
+    Column("created", BigInteger, nullable=False),
+)
+"""``id`` is the hash of the signed payment, so one payment is one row; ``state`` is claimed, settled or served."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("receipt_id", String(64), nullable=False),
+    Column("account", String(42), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("signature", String(130), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("receipt_id", "kind"),
+)
