@@ -1,0 +1,162 @@
+"""A home: one directory with everything a node keeps, opened part by part when it is needed.
+
+::
+
+    home/
+      home.json       format of this directory
+      keys/           accounts (mode 0600)
+      ledger.sqlite   the embedded ledger
+      roda.sqlite     rows: DAOs, contributions, proofs, turns, calls, feedback
+      workflows.sqlite  steps of turns that are under way
+      vectors.sqlite  embeddings already computed
+      blobs/          sealed contributions, holdings of DAOs, public files of turns
+      index/          the vector index of each DAO (derived: rebuilt if lost)
+
+>>> with Home.open(Path("home")) as home:  # doctest: +SKIP
+...     home.ledger.block_number()
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rodagila.core.errors import Conflict, Corrupted, InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    from rodagila.chain.embedded import EmbeddedLedger
+    from rodagila.learn.embedder import CachedEmbedder
+    from rodagila.store.blobs import BlobStore
+    from rodagila.store.database import Database
+    from rodagila.vault.accounts import KeyStore
+
+FORMAT = 1
+Clock = Callable[[], int]
+
+
+def wall_clock() -> int:
+    """Return the time in integer seconds."""
+    return int(time.time())
+
+
+class Home:
+    """The parts of one home; each is opened at its first use and closed with the home.
+
+    ``clock`` gives the seconds that go into what is signed and published (the demonstration derives it from its
+    seed); the ledger's blocks always carry real time, because payments expire by it.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock = wall_clock, processes: int = 1) -> None:
+        self.path = path
+        self.clock = clock
+        self.processes = processes
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock = wall_clock, processes: int = 1) -> Home:
+        """Open the home at ``path``, creating an empty one; raises ``Corrupted`` if it is something else."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_format(path)
+        except OSError as error:
+            raise Unreachable(
+                "unreachable",
+                f"The home {path} cannot be used: {error.strerror}.",
+                hint="Give another --home, or make that directory writable.",
+            ) from error
+        return cls(path, clock=clock, processes=processes)
+
+    @cached_property
+    def database(self) -> Database:
+        """The rows."""
+        from rodagila.store.database import Database
+
+        return Database.open(self.path / "roda.sqlite")
+
+    @cached_property
+    def ledger(self) -> EmbeddedLedger:
+        """The embedded ledger."""
+        from rodagila.chain.embedded import EmbeddedLedger
+
+        return EmbeddedLedger.open(self.path / "ledger.sqlite")
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """The blob store."""
+        from rodagila.store.blobs import BlobStore
+
+        return BlobStore(self.path / "blobs")
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """The accounts."""
+        from rodagila.vault.accounts import KeyStore
+
+        return KeyStore(self.path / "keys")
+
+    @cached_property
+    def embedder(self) -> CachedEmbedder:
+        """The embedder, with a cache so that a text is embedded once a home."""
+        from rodagila.learn.embedder import CachedEmbedder, MiniLM, VectorCache
+
+        return CachedEmbedder(MiniLM(processes=self.processes), VectorCache(self.path / "vectors.sqlite"))
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold the lock ``name`` of this home; raises ``Conflict`` at once if another process holds it."""
+        with (self.path / f"{name}.lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Conflict(
+                    "home_locked",
+                    f"Another process is closing a turn in the home {self.path}.",
+                    hint="Wait until it has ended; if it was killed, the lock is free at once.",
+                ) from error
+            yield
+
+    def close(self) -> None:
+        """Close every part that was opened."""
+        for part in ("database", "ledger", "embedder"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_format(path: Path) -> None:
+    marker = path / "home.json"
+    if marker.exists():
+        try:
+            found = json.loads(marker.read_text())["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Corrupted(
+                "database_corrupted", f"{marker} is not a home's marker.", hint="Restore it from a backup."
+            ) from error
+        if found != FORMAT:
+            raise Corrupted(
+                "database_newer",
+                f"The home {path} has format {found}; this version knows {FORMAT}.",
+                hint="Upgrade rodagila.",
+            )
+        return
+    if any(path.iterdir()):
+        raise InvalidInput(
+            "usage", f"{path} is not empty and not a home of Rodagila.", hint="Give an empty or new directory as --home."
+        )
+    temporary = marker.with_suffix(".new")
+    temporary.write_text(json.dumps({"format": FORMAT}))
+    os.replace(temporary, marker)
