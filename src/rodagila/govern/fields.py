@@ -1,0 +1,146 @@
+"""The fields of a policy file: one row for each, with its kind, its bounds and its meaning.
+
+The file says ``treasury_cut: 0.2`` where ``rodagila.core.policy`` holds ``treasury_cut_ppm=200_000``: the suffix that
+names the unit is left out of the file, because the kind of the field says it. Bounds are in the units of the core
+(millionths, atomic units, seconds) and inclusive. The meanings follow MECHANISM 1 and 4.
+
+>>> field_named("pool", "treasury_cut").attribute
+'treasury_cut_ppm'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rodagila.core.money import PPM, UNIT
+from rodagila.core.policy import SECTIONS, Policy
+
+DAY = 86_400
+SUFFIXES = ("_ppm", "_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the file. ``section`` is empty for the fields at the top.
+
+    ``kind``: share (millionths), decimal (millionths, may exceed 1), amount (atomic units), count, duration (seconds),
+    text (bounds are lengths), choice or flag.
+    """
+
+    section: str
+    attribute: str
+    kind: str
+    low: int
+    high: int
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name in the file: the attribute without its unit."""
+        for suffix in SUFFIXES:
+            if self.attribute.endswith(suffix):
+                return self.attribute.removesuffix(suffix)
+        return self.attribute
+
+    @property
+    def path(self) -> str:
+        """The name with its section, as errors and tables give it."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+    def value_in(self, policy: Policy) -> Any:
+        """Return this field's value in ``policy``."""
+        return getattr(getattr(policy, self.section) if self.section else policy, self.attribute)
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("", "name", "text", 1, 64, "What the DAO is called."),
+    Field("", "version", "count", 1, 1_000_000, "Raised by one with every change of the rules."),
+    Field("", "purpose", "text", 1, 200, "What contributors consent to; they sign it."),
+    Field(
+        "model",
+        "task",
+        "choice",
+        0,
+        0,
+        "What the model does: tell the label, or find the answer.",
+        ("classify", "retrieve"),
+    ),
+    Field("model", "ridge_ppm", "decimal", 1, 1_000 * PPM, "Strength of the ridge penalty; more means smoother."),
+    Field("model", "bootstrap", "count", 10, 100_000, "Resamples behind the interval of the metric."),
+    Field("records", "max_bytes", "count", 64, 1 << 20, "Largest record, in bytes of its canonical JSON."),
+    Field("records", "max_records", "count", 1, 1_000_000, "Most records in one contribution."),
+    Field("records", "min_chars", "count", 1, 10_000, "Shortest text, in characters."),
+    Field(
+        "records",
+        "on_malformed",
+        "choice",
+        0,
+        0,
+        "A bad line: skip it and take the rest, or refuse the whole file.",
+        ("skip", "refuse"),
+    ),
+    Field("checks", "min_quality_ppm", "share", 0, PPM, "Lowest quality of a record that is accepted."),
+    Field(
+        "checks", "minhash_jaccard_ppm", "share", PPM // 2, PPM, "Overlap of word sets from which two texts are one."
+    ),
+    Field(
+        "checks", "near_cosine_ppm", "share", PPM // 2, PPM, "Cosine from which a record is reported as near another."
+    ),
+    Field(
+        "value", "theta_max_ppm", "share", PPM // 2, PPM, "Highest cosine to an earlier record that still gets a slot."
+    ),
+    Field("value", "theta_percentile", "count", 50, 100, "Percentile of neighbour cosines that may lower that limit."),
+    Field("value", "coverage_k", "count", 1, 100, "Best records that count for one query."),
+    Field("value", "delta_ppm", "share", 0, PPM // 2, "Margin by which a record must beat the reference corpus."),
+    Field("value", "novelty_ppm", "share", 1, PPM, "Distance from which a record counts as wholly new."),
+    Field("value", "check_k", "count", 1, 100, "Neighbours in the check that finds harmful records."),
+    Field("value", "top", "count", 1, 4_096, "Records kept for one query before coverage is counted."),
+    Field(
+        "value", "tau_percentile", "count", 0, 100, "Percentile of best cosines below which a match is worth nothing."
+    ),
+    Field("pool", "treasury_cut_ppm", "share", 0, PPM, "Share of the fees that the treasury keeps."),
+    Field(
+        "pool", "target_lift_ppm", "share", 1, PPM, "Rise of the metric over the reference that pays the whole pool."
+    ),
+    Field("pool", "seed_pool", "amount", 0, 10**9 * UNIT, "What the treasury adds to every turn's pool."),
+    Field("bond", "initial", "amount", 0, 10**6 * UNIT, "Bond for one record before any pay is known."),
+    Field("bond", "multiplier", "count", 0, 100, "Bond as a multiple of a record's mean pay."),
+    Field("bond", "newcomer_multiplier", "count", 0, 100, "The same for accounts without a settled turn."),
+    Field("prices", "chat", "amount", 0, 1_000 * UNIT, "Price of one answer."),
+    Field("prices", "search", "amount", 0, 1_000 * UNIT, "Price of one search."),
+    Field("prices", "classify", "amount", 0, 1_000 * UNIT, "Price of one classification."),
+    Field("prices", "embeddings", "amount", 0, 1_000 * UNIT, "Price of one call for embeddings."),
+    Field("queries", "per_turn", "count", 1, 100_000, "Validation queries drawn for a turn."),
+    Field("queries", "max_weight", "count", 1, 100, "Most that feedback may multiply a query's weight by."),
+    Field("feedback", "learn", "flag", 0, 1, "Whether paid corrections become records of the treasury."),
+    Field(
+        "challenge", "window_seconds", "duration", 1, 30 * DAY, "How long a posted root can be disputed before claims."
+    ),
+    Field("challenge", "root_bond", "amount", 0, 10**9 * UNIT, "What stands behind a posted root."),
+)
+"""Every field of a policy, in the order of the file."""
+
+SECTION_MEANINGS: dict[str, str] = {
+    "model": "The vertical model and how it is measured.",
+    "records": "What a contribution may hold.",
+    "checks": "Thresholds of the checks that make a proof.",
+    "value": "How much a record is worth: coverage of the queries, novelty, harm.",
+    "pool": "How fees become the pool of a turn.",
+    "bond": "What contributors put behind their records.",
+    "prices": "What a call costs, in the settlement token.",
+    "queries": "The committed validation queries.",
+    "feedback": "What is done with what people say about answers.",
+    "challenge": "How a settlement can be disputed.",
+}
+
+DEFAULTS = Policy(name="")
+BY_SECTION: dict[str, tuple[Field, ...]] = {
+    section: tuple(field for field in FIELDS if field.section == section) for section in ("", *SECTIONS)
+}
+
+
+def field_named(section: str, name: str) -> Field | None:
+    """Return the field called ``name`` in ``section``, or None."""
+    return next((field for field in BY_SECTION.get(section, ()) if field.name == name), None)
