@@ -128,12 +128,8 @@ def _deleted(node: Node | None, path: bytes) -> Node | None:
     if isinstance(node, Leaf):
         return None if node.path == path else node
     if isinstance(node, Extension):
-        if not path.startswith(node.path):
-            return node
-        child = _deleted(node.child, path[len(node.path) :])
-        if child is node.child:
-            return node
-        return None if child is None else _prefixed(node.path, child)
+        child = _deleted(node.child, path[len(node.path) :]) if path.startswith(node.path) else node.child
+        return node if child is node.child else child and _prefixed(node.path, child)
     if not path:
         return _shrunk(Branch(node.children, b"")) if node.value else node
     below = _deleted(node.children[path[0]], path[1:])

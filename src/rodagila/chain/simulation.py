@@ -1,0 +1,96 @@
+"""Calls and gas estimates on a world that they leave as it is.
+
+Both run as the first transaction of the next block. An estimate is a limit that was tried: contracts pass at most
+63/64 of their gas on (EIP-150) and may catch what fails below, so the limit must give the same output and the same
+events as unlimited gas did, not merely succeed.
+
+>>> called(moment, Call(sender, token, balance_of(ada), 0))           # doctest: +SKIP
+>>> estimated(moment, Call(sender, None, creation_code, 0))           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from ethereum.crypto.hash import Hash32
+from ethereum.forks.prague.blocks import Header
+
+from rodagila.chain.execution import GAS_LIMIT, Call, Simulated, block_environment, simulate
+from rodagila.chain.port import Reverted
+from rodagila.chain.world import World, executable
+from rodagila.core.errors import InvalidInput
+
+_ERROR_STRING = bytes.fromhex("08c379a0")
+_PANIC = bytes.fromhex("4e487b71")
+_SLACK = 64
+"""An estimate may exceed the least sufficient limit by one part in 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state and the block that would come after it."""
+
+    world: World
+    parent: Header
+    hashes: Sequence[Hash32]
+    chain_id: int
+    timestamp: int
+
+
+def called(moment: Moment, call: Call) -> bytes:
+    """Return the call's output; raise ``Reverted`` with the contract's reason."""
+    return _succeeded(_run(moment, call, GAS_LIMIT)).output
+
+
+def estimated(moment: Moment, call: Call) -> int:
+    """Return a sufficient gas limit, at most 1/64 above the least one; raise ``Reverted``."""
+    free = _succeeded(_run(moment, call, GAS_LIMIT))
+
+    def same(limit: int) -> bool:
+        tried = _run(moment, call, limit)
+        return tried.error is None and tried.output == free.output and tried.logs == free.logs
+
+    low = free.gas_peak
+    if same(low):
+        return low
+    high = min(GAS_LIMIT, (low + 2300) * 64 // 63)
+    while high < GAS_LIMIT and not same(high):
+        low, high = high, min(GAS_LIMIT, high * 2)
+    while high - low > high // _SLACK:
+        middle = (low + high) // 2
+        low, high = (low, middle) if same(middle) else (middle, high)
+    return high
+
+
+def reason(data: bytes) -> str:
+    """Say in words what a contract returned when it refused: ``Error(string)``, ``Panic(uint256)`` or a selector."""
+    selector, arguments = data[:4], data[4:]
+    try:
+        if selector == _ERROR_STRING:
+            return str(abi_decode(["string"], arguments)[0])
+        if selector == _PANIC:
+            return f"panic 0x{abi_decode(['uint256'], arguments)[0]:02x}"
+    except DecodingError:
+        pass
+    return f"error 0x{selector.hex()}" if data else "no reason given"
+
+
+def _run(moment: Moment, call: Call, gas: int) -> Simulated:
+    account = moment.world.accounts.get(call.sender)
+    balance = 0 if account is None else int(account.balance)
+    if call.value > balance:
+        raise InvalidInput("transaction_invalid", f"The call carries {call.value} wei; its sender has {balance}.")
+    env = block_environment(
+        executable(moment.world), moment.parent, moment.hashes, chain_id=moment.chain_id, timestamp=moment.timestamp
+    )
+    return simulate(env, call, gas)
+
+
+def _succeeded(result: Simulated) -> Simulated:
+    if result.error is None:
+        return result
+    what = reason(result.output) if result.reverted else result.error
+    raise Reverted(f"The contract refused the call: {what}.", result.output)
