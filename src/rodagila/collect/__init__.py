@@ -1,0 +1,1 @@
+"""Where records come from: sources, redaction, sealed contributions, and the corpora of the demo."""
