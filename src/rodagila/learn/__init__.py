@@ -1,0 +1,1 @@
+"""Learning: embeddings, the ridge head, its evaluation and the vertical model that is served."""
