@@ -1,0 +1,158 @@
+"""Paid calls on disk: one row for one payment, so that a payment is served at most once, across restarts too.
+
+A row is *claimed* before the handler runs, gets its response before the money moves, and is *served* once the money
+has moved and the receipt is signed. Whatever instant a crash takes, the row and the ledger together tell what is left
+to do (``market.paywall``). The response's bytes are forgotten when no retry can ask for them any more.
+
+>>> calls = Calls(database)  # doctest: +SKIP
+>>> calls.by_receipt(receipt_id).payer  # doctest: +SKIP
+'0x5AEDA56215b167893e80B4fE645BA6d5Bab767DE'
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from rodagila.core.errors import NotFound
+from rodagila.market.receipts import SignedReceipt
+from rodagila.store import schema
+from rodagila.store.database import Database
+
+CLAIMED = "claimed"
+SERVED = "served"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One paid call. ``digest`` is the signed payment's hash, ``created`` in seconds.
+
+    ``response`` is None before the handler has answered and after the bytes were forgotten; ``places`` are the
+    records that the response cites.
+    """
+
+    id: bytes
+    dao: str
+    turn: int
+    payer: str
+    route: str
+    amount: int
+    request_hash: bytes
+    digest: bytes
+    created: int
+    state: str = CLAIMED
+    response: bytes | None = None
+    media_type: str = ""
+    places: tuple[int, ...] = ()
+    transaction: bytes | None = None
+    receipt: SignedReceipt | None = None
+
+
+class Calls:
+    """The table of paid calls."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, payment: bytes) -> Call | None:
+        """Return the call that this payment paid or is about to pay."""
+        with self._database.begin() as connection:
+            row = connection.execute(select(schema.call).where(schema.call.c.id == payment.hex())).one_or_none()
+        return None if row is None else _call(row)
+
+    def by_receipt(self, receipt_id: bytes) -> Call:
+        """Return the served call of a receipt; raises ``NotFound``."""
+        query = select(schema.call).where(schema.call.c.receipt_id == receipt_id.hex())
+        with self._database.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("receipt_unknown", f"This gateway issued no receipt 0x{receipt_id.hex()}.")
+        return _call(row)
+
+    def claim(self, call: Call) -> bool:
+        """Record that ``call`` begins; False if its payment is already here."""
+        values = {
+            "id": call.id.hex(),
+            "dao": call.dao,
+            "turn": call.turn,
+            "payer": call.payer,
+            "route": call.route,
+            "amount": call.amount,
+            "request_hash": call.request_hash.hex(),
+            "state": CLAIMED,
+            "headers": json.dumps({"digest": call.digest.hex()}),
+            "created": call.created,
+        }
+        try:
+            with self._database.begin() as connection:
+                connection.execute(insert(schema.call).values(values))
+        except IntegrityError:
+            if self.get(call.id) is None:
+                raise  # another rule of the table than the payment's uniqueness was broken
+            return False
+        return True
+
+    def answer(self, call: Call) -> None:
+        """Keep the response of a claimed call, before the money moves."""
+        headers = {
+            "digest": call.digest.hex(),
+            "media_type": call.media_type,
+            "places": list(call.places),
+        }
+        self._update(call, response=call.response, headers=json.dumps(headers))
+
+    def serve(self, call: Call) -> None:
+        """Keep the settlement's transaction and the receipt: from here on the response may leave."""
+        assert call.receipt is not None and call.transaction is not None
+        self._update(
+            call,
+            state=SERVED,
+            transaction=call.transaction.hex(),
+            response_hash=call.receipt.receipt.response_hash.hex(),
+            receipt_id=call.receipt.id.hex(),
+            receipt=json.dumps(call.receipt.as_json()),
+            signature=call.receipt.signature.hex(),
+        )
+
+    def release(self, payment: bytes) -> None:
+        """Forget a call that was claimed but not paid; a served call stays."""
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(delete(table).where(table.c.id == payment.hex(), table.c.state == CLAIMED))
+
+    def forget_responses(self, created_before: int) -> int:
+        """Drop the bytes of responses served to calls older than this; receipts stay. Returns how many."""
+        table = schema.call
+        old = (table.c.state == SERVED, table.c.response.is_not(None), table.c.created < created_before)
+        with self._database.begin() as connection:
+            return connection.execute(update(table).where(*old).values(response=None)).rowcount
+
+    def _update(self, call: Call, **values: Any) -> None:
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(update(table).where(table.c.id == call.id.hex()).values(values))
+
+
+def _call(row: Row[Any]) -> Call:
+    headers = json.loads(row.headers)
+    return Call(
+        id=bytes.fromhex(row.id),
+        dao=row.dao,
+        turn=row.turn,
+        payer=row.payer,
+        route=row.route,
+        amount=row.amount,
+        request_hash=bytes.fromhex(row.request_hash),
+        digest=bytes.fromhex(headers["digest"]),
+        created=row.created,
+        state=row.state,
+        response=row.response,
+        media_type=headers.get("media_type", ""),
+        places=tuple(headers.get("places", ())),
+        transaction=None if row.transaction is None else bytes.fromhex(row.transaction),
+        receipt=None if row.receipt is None else SignedReceipt.from_json(json.loads(row.receipt)),
+    )

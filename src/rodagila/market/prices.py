@@ -1,0 +1,76 @@
+"""What a call costs: the policy's price of a route, as an x402 amount of the DAO's pay token.
+
+A price is an integer of atomic units of one ERC-20 token on one chain (CAIP-2 network ``eip155:<chain id>``). The
+token's EIP-712 name and version travel with it, because the buyer signs in the token's domain (EIP-3009).
+
+>>> from rodagila.core.policy import PriceRules
+>>> price_of(PriceRules(), "/v1/search")
+1000
+>>> network_of(1919902817)
+'eip155:1919902817'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rodagila.chain.authorization import TOKEN_NAME, TOKEN_VERSION
+from rodagila.core.messages import Domain
+from rodagila.core.policy import PriceRules
+
+if TYPE_CHECKING:
+    from x402.schemas import AssetAmount
+
+SEARCH = "/v1/search"
+CLASSIFY = "/v1/classify"
+CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+PAID_ROUTES = (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)
+
+PAYMENT_SECONDS = 120
+"""How long a signed payment stays good: a slow answer fits, and a lost one is worthless soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The pay token: its address and the name and version of its EIP-712 domain; always six decimals."""
+
+    address: str
+    name: str = TOKEN_NAME
+    version: str = TOKEN_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One request and its price: what the buyer is asked to pay, to whom and for what.
+
+    ``dao`` is the DAO's name, ``request`` the JSON body as it was sent, ``amount`` atomic units, ``pay_to`` the
+    treasury, ``url`` the address that was called.
+    """
+
+    dao: str
+    domain: Domain
+    turn: int
+    route: str
+    request: dict[str, Any]
+    amount: int
+    pay_to: str
+    url: str
+
+
+def network_of(chain_id: int) -> str:
+    """Return the CAIP-2 name of an EVM chain."""
+    return f"eip155:{chain_id}"
+
+
+def price_of(rules: PriceRules, route: str) -> int:
+    """Return the price of one call of a paid route in atomic units; raises ``KeyError`` for another route."""
+    return {CHAT: rules.chat, CLASSIFY: rules.classify, EMBEDDINGS: rules.embeddings, SEARCH: rules.search}[route]
+
+
+def asset_amount(token: Token, amount: int) -> AssetAmount:
+    """Return ``amount`` atomic units of ``token`` as x402 writes a price in a token it does not know."""
+    from x402.schemas import AssetAmount
+
+    return AssetAmount(amount=str(amount), asset=token.address, extra={"name": token.name, "version": token.version})
