@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 from ethereum.forks.prague.fork_types import Address
 
 from rodagila.core.errors import InvalidInput
@@ -17,7 +17,7 @@ from rodagila.core.errors import InvalidInput
 @lru_cache(maxsize=4096)
 def from_text(text: str) -> Address:
     """Return the 20 bytes; mixed case must be the EIP-55 checksum; raise ``InvalidInput``."""
-    if not is_address(text):
+    if not (text.startswith("0x") and is_hex_address(text) and text in (text.lower(), to_checksum_address(text))):
         raise InvalidInput(
             "invalid_request",
             f"{text!r} is not an address: 0x and 40 hexadecimal digits with a right checksum are required.",
