@@ -21,7 +21,7 @@ from rodagila.core.policy import SECTIONS, Policy
 from rodagila.govern.conflicts import conflicts_in
 from rodagila.govern.document import MAX_BYTES, Problem, Unreadable, read_mapping
 from rodagila.govern.fields import BY_SECTION, FIELDS, SECTION_MEANINGS, Field
-from rodagila.govern.values import Value, WrongValue, check_bounds, read_value, shown, write_value
+from rodagila.govern.values import Value, WrongValue, check_bounds, range_text, read_value, shown, write_value
 
 MAX_PROBLEMS = 50
 TEXT = "The policy"
@@ -209,3 +209,17 @@ def _conflicts(policy: Policy, lines: dict[str, int]) -> list[Problem]:
         path = given[0] if given else conflict.fields[0]
         problems.append(Problem(lines.get(path, 0), path, conflict.problem, conflict.fix))
     return problems
+
+
+def field_table() -> list[dict[str, str]]:
+    """Return a row for every field: its path, default, range and meaning."""
+    example = Policy(name="my-dao")
+    return [
+        {
+            "field": field.path,
+            "default": write_value(field, field.value_in(example)).strip('"') if field.path != "name" else "(required)",
+            "range": range_text(field),
+            "meaning": field.meaning,
+        }
+        for field in FIELDS
+    ]

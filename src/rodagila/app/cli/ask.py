@@ -1,0 +1,35 @@
+"""``roda ask``: one paid question to a DAO's model, answered with citations and a receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rodagila.app.cli.failure import printable
+from rodagila.app.cli.options import dao_option, dry_run_option, home_option, json_option, key_option
+from rodagila.app.cli.output import emit, show_facts
+from rodagila.app.cli.session import open_home, passphrase_of
+
+
+@click.command()
+@click.argument("question")
+@dao_option
+@key_option
+@click.option("--url", help="A running gateway; without it the question is answered in this process.")
+@dry_run_option
+@home_option
+@json_option
+def ask(*, question: str, dao: str, key: str, url: str | None, dry_run: bool, home: Path, as_json: bool) -> None:
+    """Ask the model of a DAO and pay for the answer."""
+    from rodagila.app import operations
+
+    with open_home(home) as opened:
+        secret = None if dry_run else passphrase_of(opened, key)
+        result: dict[str, Any] = operations.ask(opened, dao, question, key, secret, url, dry_run)
+    if as_json or "answer" not in result:
+        emit(result, as_json)
+    else:
+        click.echo(printable(str(result["answer"])))
+        show_facts({name: value for name, value in result.items() if name != "answer"})

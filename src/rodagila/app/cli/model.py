@@ -1,0 +1,41 @@
+"""``roda model``: the models that DAOs trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rodagila.app.cli.groups import Nouns
+from rodagila.app.cli.options import any_dao_option, home_option, json_option
+from rodagila.app.cli.output import emit
+from rodagila.app.cli.session import open_home
+
+
+@click.group(cls=Nouns)
+def model() -> None:
+    """List and show models."""
+
+
+@model.command("list")
+@any_dao_option
+@home_option
+@json_option
+def list_(*, dao: str | None, home: Path, as_json: bool) -> None:
+    """List models with the turn that made them and their metric."""
+    from rodagila.app import operations
+
+    with open_home(home) as opened:
+        emit(operations.model_list(opened, dao), as_json)
+
+
+@model.command("show")
+@click.argument("name")
+@home_option
+@json_option
+def show(*, name: str, home: Path, as_json: bool) -> None:
+    """Show the model NAME: hash, metric with its interval, what it learned from."""
+    from rodagila.app import operations
+
+    with open_home(home) as opened:
+        emit(operations.model_show(opened, name), as_json)

@@ -1,0 +1,62 @@
+"""Options that many commands share, so that they have one name, one meaning and one help text.
+
+>>> amount_type.convert("0.002", None, None)
+2000
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rodagila.core.errors import InvalidInput
+from rodagila.core.money import parse_amount
+
+DEFAULT_HOME = Path("~/.rodagila")
+DEFAULT_PORT = 8402
+
+
+class Amount(click.ParamType[int]):
+    """Decimal text such as 0.002, as atomic units."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the atomic units of ``value``."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_amount(str(value))
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+
+
+class Expanded(click.Path):
+    """A path whose leading ~ is the user's directory."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the expanded ``Path``."""
+        return super().convert(str(Path(value).expanduser()), param, ctx)
+
+
+amount_type = Amount()
+home_option = click.option(
+    "--home",
+    type=Expanded(file_okay=False),
+    default=DEFAULT_HOME,
+    envvar="RODA_HOME",
+    show_envvar=True,
+    show_default=True,
+    help="Directory with keys, ledger and data.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; errors too.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; sign, pay and change nothing.")
+dao_option = click.option("--dao", required=True, metavar="NAME", help="The DAO, by its name in this home.")
+any_dao_option = click.option("--dao", metavar="NAME", help="Only this DAO; without it, every DAO of the home.")
+key_option = click.option("--key", required=True, metavar="NAME", help="The account, by its name in this home.")
+turn_option = click.option("--turn", type=click.IntRange(min=1), help="Only this turn.")

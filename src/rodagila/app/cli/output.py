@@ -1,0 +1,113 @@
+"""What a command prints on stdout: JSON for programs, aligned tables for people.
+
+Operations return JSON values with money in atomic units; amounts are formatted here, at the edge, by the name of their
+key. Text that comes from data is escaped, so that a hostile name cannot move the cursor or colour the terminal.
+
+>>> cell("paid", 1_500_000)
+'1.5'
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from rodagila.app.cli.failure import printable
+from rodagila.core.money import format_amount
+
+AMOUNTS = frozenset(
+    {
+        *("amount", "balance", "bond", "claimable", "claimed", "cumulative", "dust", "fees", "owed", "paid", "pay"),
+        *("payable", "payout", "pool", "price", "rewards_balance", "rollover", "rollover_in", "rollover_out"),
+        *("seed_pool", "slashed", "total", "treasury_balance", "unclaimed"),
+    }
+)
+"""Keys whose integers are atomic units."""
+UNLIMITED = 10_000  # columns when stdout is not a terminal: data is never folded or cut
+
+
+def emit(value: Any, as_json: bool, *columns: str) -> None:
+    """Print ``value`` as JSON, or as a table (a list of objects) or facts (an object); ``columns`` choose and order.
+
+    An object with a ``text`` says itself what people should read.
+    """
+    if as_json:
+        click.echo(json.dumps(value, indent=2))
+    elif isinstance(value, list):
+        show_table(value, columns)
+    elif "text" in value:
+        click.echo(printable(str(value["text"])))
+    else:
+        show_facts(value, columns)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Print ``rows`` with a heading, numbers to the right; nothing but a word if there are none."""
+    if not rows:
+        click.echo("none")
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    keys = [key for key in columns or rows[0] if any(key in row for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for key in keys:
+        numeric = all(is_number(row.get(key)) for row in rows)
+        table.add_column(title(key), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(key, row.get(key))) for key in keys))
+    _console().print(table)
+
+
+def show_facts(body: Mapping[str, Any], columns: Sequence[str] = (), indent: str = "") -> None:
+    """Print one object, a fact a line; lists of objects become tables below their name."""
+    keys = [key for key in columns or body if key in body]
+    width = max((len(title(key)) for key in keys), default=0)
+    for key in keys:
+        value = body[key]
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            click.echo(f"{indent}{title(key)}")
+            show_table(value)
+        elif isinstance(value, Mapping):
+            click.echo(f"{indent}{title(key)}")
+            show_facts(value, indent=indent + "  ")
+        else:
+            click.echo(f"{indent}{title(key):<{width}}  {cell(key, value)}")
+
+
+def title(key: str) -> str:
+    """Return the heading of a JSON key."""
+    return printable(key.replace("_", " "))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether ``value`` is aligned to the right."""
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def cell(key: str, value: Any) -> str:
+    """Return the text of one value: amounts with decimals, flags as yes or no, absence as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return format_amount(value) if key in AMOUNTS else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list):
+        return ", ".join(cell(key, item) for item in value) or "-"
+    return printable(str(value)).replace("\n", "\\n")
+
+
+def _console() -> Any:
+    import sys
+
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else UNLIMITED
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)

@@ -1,0 +1,42 @@
+"""``roda turn``: close the accounting period of a DAO, and list the closed ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rodagila.app.cli.groups import Nouns
+from rodagila.app.cli.options import dao_option, home_option, json_option
+from rodagila.app.cli.output import emit
+from rodagila.app.cli.session import open_home
+from rodagila.app.progress import progress_on_stderr
+
+
+@click.group(cls=Nouns)
+def turn() -> None:
+    """Close and list turns."""
+
+
+@turn.command("close")
+@dao_option
+@home_option
+@json_option
+def close(*, dao: str, home: Path, as_json: bool) -> None:
+    """Close the open turn: prove, learn, value and settle; if it was interrupted, resume it."""
+    from rodagila.app import operations
+
+    with open_home(home) as opened:
+        emit(operations.turn_close(opened, dao, progress_on_stderr()), as_json)
+
+
+@turn.command("list")
+@dao_option
+@home_option
+@json_option
+def list_(*, dao: str, home: Path, as_json: bool) -> None:
+    """List the turns of a DAO with their metric, pool and root."""
+    from rodagila.app import operations
+
+    with open_home(home) as opened:
+        emit(operations.turn_list(opened, dao), as_json)
