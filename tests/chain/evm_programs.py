@@ -53,7 +53,9 @@ COUNTER = assemble(
 
 REFUSER = refusing(bytes.fromhex("08c379a0") + encode(["string"], ["no entry"]))
 
-CLOCK = assemble("TIMESTAMP PUSH0 MSTORE NUMBER PUSH1 32 MSTORE PUSH1 1 NUMBER SUB BLOCKHASH PUSH1 64 MSTORE PUSH1 96 PUSH0 RETURN")
+CLOCK = assemble(
+    "TIMESTAMP PUSH0 MSTORE NUMBER PUSH1 32 MSTORE PUSH1 1 NUMBER SUB BLOCKHASH PUSH1 64 MSTORE PUSH1 96 PUSH0 RETURN"
+)
 """Return the time, the block number and the previous block's hash."""
 
 KEEPER = assemble("PUSH1 32 CALLDATALOAD PUSH0 CALLDATALOAD SSTORE STOP")
@@ -78,7 +80,9 @@ MOTHER = assemble(
 BRIEF = assemble("CALLER SELFDESTRUCT")
 """Creation code that destroys itself at once, giving its balance to its maker."""
 
-SCRATCH = assemble("PUSH1 5 PUSH0 TSTORE PUSH0 TLOAD PUSH0 MSTORE PUSH1 32 PUSH0 PUSH1 32 MCOPY PUSH1 32 PUSH1 32 RETURN")
+SCRATCH = assemble(
+    "PUSH1 5 PUSH0 TSTORE PUSH0 TLOAD PUSH0 MSTORE PUSH1 32 PUSH0 PUSH1 32 MCOPY PUSH1 32 PUSH1 32 RETURN"
+)
 
 WASTER = b"\xfe"
 """Use up all gas at once, without a reason."""

@@ -80,6 +80,8 @@ class LedgerFile:
         with speaking_plainly(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+            # A damaged row may hold text where bytes belong; taken as bytes it fails the hash it is checked with.
+            connection.text_factory = bytes
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -151,8 +153,8 @@ class LedgerFile:
         execute("INSERT OR IGNORE INTO codes VALUES (?, ?)", codes.items())
         row = (number, block_hash, rlp.encode(header), encode_changes(changes))
         self.connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", row)
-        execute("INSERT INTO transactions VALUES (?,?,?,?,?,?,?,?,?,?)", _transaction_rows(number, outcomes))
-        execute("INSERT INTO logs VALUES (?,?,?,?,?,?,?,?,?)", _log_rows(number, outcomes))
+        execute("INSERT INTO transactions VALUES (?,?,?,?,?,?,?,?,?,?)", transaction_rows(number, outcomes))
+        execute("INSERT INTO logs VALUES (?,?,?,?,?,?,?,?,?)", log_rows(number, outcomes))
         self._store_state(changes)
 
     def _store_state(self, changes: Changes) -> None:
@@ -223,9 +225,15 @@ class LedgerFile:
             row = cursor.fetchone()
             return None if row is None else dict(zip((c[0] for c in cursor.description), row, strict=True))
 
-    def body(self, number: int) -> list[tuple[bytes, bytes, bytes]]:
-        """Return hash, raw bytes and consensus receipt of a block's transactions in order."""
-        return self._rows("SELECT hash, raw, receipt FROM transactions WHERE block = ? ORDER BY position", (number,))
+    def body(self, number: int) -> list[Any]:
+        """Return a block's rows of ``transactions`` in order."""
+        return self._rows("SELECT * FROM transactions WHERE block = ? ORDER BY position", (number,))
+
+    def check(self) -> None:
+        """Let SQLite check every page and index; raise ``Corrupted`` with its first finding."""
+        finding = bytes(self._rows("PRAGMA integrity_check(1)")[0][0]).decode(errors="replace")
+        if finding != "ok":
+            raise damaged(self.path, finding)
 
     def logs(
         self,
@@ -347,14 +355,16 @@ def _full(path: Path) -> Unreachable:
     )
 
 
-def _transaction_rows(number: int, outcomes: Sequence[Outcome]) -> Iterable[tuple[Any, ...]]:
+def transaction_rows(number: int, outcomes: Sequence[Outcome]) -> Iterable[tuple[Any, ...]]:
+    """Yield a block's rows of ``transactions``."""
     for position, done in enumerate(outcomes):
         tx = done.signed
         place = (tx.hash, number, position, tx.raw, tx.sender, tx.recipient, done.contract)
         yield (*place, done.status, done.gas_used, done.receipt)
 
 
-def _log_rows(number: int, outcomes: Sequence[Outcome]) -> Iterable[tuple[Any, ...]]:
+def log_rows(number: int, outcomes: Sequence[Outcome]) -> Iterable[tuple[Any, ...]]:
+    """Yield a block's rows of ``logs``."""
     index = 0
     for done in outcomes:
         for log in done.logs:

@@ -1,7 +1,8 @@
 """Verify a ledger's file by executing every block again from genesis.
 
-Compared for each block: number, parent link, hash, every transaction's hash, every receipt, the transactions, receipts
-and state roots and the stored changes; at the end the stored accounts and storage. The first difference is named.
+First SQLite checks its pages and indexes. Compared for each block: number, parent link, hash, every transaction's hash,
+the transactions, receipts and state roots, the stored rows of transactions and logs and the stored changes; at the end
+the stored accounts and storage. The first difference is named.
 
 >>> verified(file, 17, 1919902817, lambda done, total: None)      # doctest: +SKIP
 Verified(blocks=18, transactions=40, head=b'...')
@@ -16,7 +17,7 @@ from ethereum.crypto.hash import Hash32
 from ethereum.forks.prague.blocks import Header
 
 from rodagila.chain.execution import Executed, execute_block, header_hash, transactions_root
-from rodagila.chain.ledger_file import RECENT_HASHES, LedgerFile
+from rodagila.chain.ledger_file import RECENT_HASHES, LedgerFile, log_rows, transaction_rows
 from rodagila.chain.transactions import decode
 from rodagila.chain.trie import keccak256
 from rodagila.chain.world import Tries, World, applied, hashed
@@ -44,6 +45,7 @@ class _Point:
 
 def verified(file: LedgerFile, last: int, chain_id: int, progress: Callable[[int, int], None]) -> Verified:
     """Execute blocks 1 to ``last`` again; raise ``Corrupted`` (``ledger_corrupted``) at the first difference."""
+    file.check()
     point = _genesis(file)
     count = 0
     for number in range(1, last + 1):
@@ -72,18 +74,23 @@ def _next(file: LedgerFile, before: _Point, number: int, chain_id: int) -> tuple
         raise _differs(number, "its parent hash is not the hash of the block before")
     if header.timestamp < before.header.timestamp:
         raise _differs(number, "it is older than the block before")
-    for tx_hash, raw, _ in body:
+    raws = [row[3] for row in body]
+    for tx_hash, raw in zip((row[0] for row in body), raws, strict=True):
         if keccak256(raw) != tx_hash:
             raise _differs(number, f"transaction 0x{tx_hash.hex()} does not hash to its stored hash")
-    if transactions_root([raw for _, raw, _ in body]) != header.transactions_root:
+    if transactions_root(raws) != header.transactions_root:
         raise _differs(number, "its transactions root is not that of its transactions")
-    if transactions_root([receipt for _, _, receipt in body]) != header.receipt_root:
+    if transactions_root([row[-1] for row in body]) != header.receipt_root:
         raise _differs(number, "its receipts root is not that of its receipts")
-    done = _again(before, header, [raw for _, raw, _ in body], chain_id)
+    done = _again(before, header, raws, chain_id)
     if done.header.state_root != header.state_root:
         raise _differs(number, "its state root is not what its transactions make")
     if done.hash != header_hash(header):
         raise _differs(number, "executing it again gives another header")
+    if body != list(transaction_rows(number, done.outcomes)):
+        raise _differs(number, "its stored receipts are not what its transactions do")
+    if file.logs(from_block=number, to_block=number) != list(log_rows(number, done.outcomes)):
+        raise _differs(number, "its stored logs are not what its transactions log")
     if file.changes_of(number) != done.changes:
         raise _differs(number, "its stored changes are not what its transactions change")
     return _Point(done.world, done.tries, header, (*before.hashes, done.hash)[-RECENT_HASHES:]), len(body)
