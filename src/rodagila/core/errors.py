@@ -78,6 +78,7 @@ CODES: dict[str, str] = {
     "port_in_use": "another program listens on that port",
     "proof_invalid": "the proof is not signed by the evaluator for this contribution",
     "purpose_refused": "the keeper may not release the key for that purpose",
+    "public_file_invalid": "the public file of a turn is not what the protocol writes",
     "receipt_invalid": "the receipt is not signed by this DAO's gateway",
     "receipt_unknown": "no receipt with that id was issued here",
     "record_invalid": "a record lacks its text or has a field that is not text",

@@ -1,0 +1,186 @@
+"""Explanation of a payout: from the pool to the leaf, record by record, recomputed from the public file.
+
+pool -> lambda -> payable -> share of value -> pay of each record -> total of the turn -> cumulative -> leaf and proof.
+
+Example: ``print(explain(public, account).as_text())``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rodagila.core.errors import NotFound
+from rodagila.core.hashing import hex0x
+from rodagila.core.money import PPM, format_amount
+from rodagila.reward.facts import ACCEPTED, REFUSED, Computed, accepted_places, compute
+from rodagila.reward.public import PublicTurn
+from rodagila.value.cosine import ONE
+from rodagila.value.neighbours import UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLine:
+    """One record of the account: what it was worth and why. Values as in ``ValueResult``, money in atomic units."""
+
+    place: int
+    contribution: str
+    turn: int
+    slot: bool
+    nearest_ppm: int
+    u: int
+    novelty_ppm: int
+    v: int
+    s: int
+    queries_helped: int
+    pay: int
+    slash: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How one account's payout of a turn came about; ``share_ppm`` of the total value, rounded down."""
+
+    account: str
+    turn: int
+    pool: int
+    lambda_ppm: int
+    payable: int
+    share_ppm: int
+    records: tuple[RecordLine, ...]
+    total: int
+    slashed: int
+    before: int
+    cumulative: int
+    leaf: str
+    proof: tuple[str, ...]
+    root: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object; amounts and values are text, because they exceed what JSON numbers hold."""
+        body = asdict(self)
+        for name in ("pool", "payable", "total", "slashed", "before", "cumulative"):
+            body[name] = str(body[name])
+        for line in body["records"]:
+            line.update({name: str(line[name]) for name in ("u", "v", "s", "pay", "slash")})
+        return body | {"records": list(body["records"]), "proof": list(self.proof)}
+
+    def as_text(self, limit: int = 20) -> str:
+        """Return lines for a person; at most ``limit`` records, those that moved most money first."""
+        moved = sorted(self.records, key=lambda line: (-line.pay - line.slash, line.place))
+        earning = sum(line.pay > 0 for line in self.records)
+        head = [
+            f"Turn {self.turn}, account {self.account}",
+            f"pool {format_amount(self.pool)} x lambda {self.lambda_ppm / PPM:.6f}"
+            f" = {format_amount(self.payable)} to pay, rounded down",
+            f"your records hold {self.share_ppm / 10_000:.4f}% of the value: {format_amount(self.total)}"
+            f" ({earning} of {len(self.records)} records earn)",
+            f"slashed from bonds: {format_amount(self.slashed)}",
+            f"cumulative {format_amount(self.before)} + {format_amount(self.total)} = {format_amount(self.cumulative)}",
+            f"leaf {self.leaf or 'none'}",
+            f"root {self.root}",
+            "",
+            f"{'place':>6}  {'pay':>10}  {'slash':>8}  why",
+        ]
+        rows = [
+            f"{line.place:>6}  {format_amount(line.pay):>10}  {format_amount(line.slash):>8}  {line.reason}"
+            for line in moved[:limit]
+        ]
+        more = [f"... and {len(moved) - limit} more"] if len(moved) > limit else []
+        return "\n".join(head + rows + more)
+
+
+def explain(public: PublicTurn, account: str, computed: Computed | None = None) -> Explanation:
+    """Return the explanation for ``account``; raises ``NotFound`` if it neither has records nor was ever paid.
+
+    ``computed`` may carry ``compute(public.facts)`` to explain many accounts at the cost of one.
+    """
+    facts, done = public.facts, computed or compute(public.facts)
+    lines = tuple(_lines(public, account, done))
+    cumulative = done.settlement.cumulative.get(account, 0)
+    if not lines and not cumulative:
+        raise NotFound("account_unknown", f"{account} has no records and no payout up to turn {facts.turn}.")
+    worth = sum(v for v, s in zip(done.values.v, done.values.s, strict=True) if s >= 0)
+    own = sum(line.v for line in lines if line.s >= 0)
+    tree = done.payout_tree
+    return Explanation(
+        account=account,
+        turn=facts.turn,
+        pool=done.outcome.pool,
+        lambda_ppm=done.outcome.lambda_ppm,
+        payable=done.outcome.payable,
+        share_ppm=own * PPM // worth if worth else 0,
+        records=lines,
+        total=done.outcome.payouts.get(account, 0),
+        slashed=sum(line.slash for line in lines),
+        before=facts.previous.get(account, 0),
+        cumulative=cumulative,
+        leaf=hex0x(tree.leaf_of(account)) if cumulative else "",
+        proof=tuple(hex0x(node) for node in tree.proof_of(account)) if cumulative else (),
+        root=hex0x(tree.root),
+    )
+
+
+def _lines(public: PublicTurn, account: str, done: Computed) -> list[RecordLine]:
+    """Return a line for every record the account gave, accepted or not, in place order."""
+    row_of = {int(place): row for row, place in enumerate(accepted_places(public.facts))}
+    lines, place = [], 0
+    for entry in public.facts.contributions:
+        for status in entry.statuses:
+            if entry.owner == account:
+                name = (place, hex0x(entry.id), entry.turn)
+                lines.append(
+                    _accepted(public, done, row_of[place], name) if status == ACCEPTED else _other(status, name)
+                )
+            place += 1
+    return lines
+
+
+def _other(status: int, name: tuple[int, str, int]) -> RecordLine:
+    reason = "refused by the checks" if status == REFUSED else f"the same text as the record at place {status}"
+    place, contribution, turn = name
+    return RecordLine(place, contribution, turn, False, 0, 0, 0, 0, 0, 0, 0, 0, reason)
+
+
+def _accepted(public: PublicTurn, done: Computed, row: int, name: tuple[int, str, int]) -> RecordLine:
+    values, (place, contribution, turn) = done.values, name
+    return RecordLine(
+        place=place,
+        contribution=contribution,
+        turn=turn,
+        slot=bool(values.slot[row]),
+        nearest_ppm=int(values.nearest[row]) * PPM // ONE,
+        u=int(values.u[row]),
+        novelty_ppm=int(values.novelty[row]) * PPM // ONE,
+        v=values.v[row],
+        s=int(values.s[row]),
+        queries_helped=int(values.helped[row]),
+        pay=done.settlement.pays[row],
+        slash=done.settlement.slashes[row],
+        reason=_reason(public, done, row, place),
+    )
+
+
+def _reason(public: PublicTurn, done: Computed, row: int, place: int) -> str:
+    """Say in a few words why the record earns or not."""
+    values = done.values
+    if place in public.facts.excluded:
+        return "excluded: its check was negative in an earlier turn"
+    if not values.slot[row]:
+        return f"too close to {_neighbour(public, done, row)}: cosine {values.nearest[row] / ONE:.3f}"
+    if values.s[row] < 0:
+        return f"misleads the queries: signed check {values.s[row] / UNIT:.4f}"
+    if values.u[row] == 0:
+        return "earlier records already answer the queries as well"
+    if values.v[row] == 0:
+        return f"nothing new beside {_neighbour(public, done, row)}"
+    text = f"serves {values.helped[row]} queries better than what came before"
+    return text if done.settlement.pays[row] else f"{text}, but its share is below one unit"
+
+
+def _neighbour(public: PublicTurn, done: Computed, row: int) -> str:
+    other = int(done.values.neighbour[row])
+    if other >= 0:
+        return f"the record at place {accepted_places(public.facts)[other]}"
+    return f"reference record {-2 - other}" if other < -1 else "nothing"
