@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
 from rodagila.chain.port import Ledger, Reverted
 from rodagila.core.errors import Conflict, RodaError, Unreachable
@@ -65,7 +66,8 @@ class LedgerFacilitatorSigner:
         """Run a call and return its decoded output; a refusal names the token's reason."""
         from x402.mechanisms.evm.multicall import encode_contract_call
 
-        output = self._guarded(self._ledger.call, address, encode_contract_call(abi, function_name, *args))
+        data = encode_contract_call(abi, function_name, *args)
+        output = self._guarded(self._ledger.call, to_checksum_address(address), data)
         return _decoded(abi, function_name, output)
 
     def verify_typed_data(  # noqa: PLR0917 - the SDK's protocol fixes the arguments
@@ -93,7 +95,7 @@ class LedgerFacilitatorSigner:
 
     def send_transaction(self, to: str, data: bytes) -> str:
         """Send a transaction and return its hash once it is durable; takes a new nonce if another took ours."""
-        return hex0x(self._guarded(self._send, to, data))
+        return hex0x(self._guarded(self._send, to_checksum_address(to), data))
 
     def wait_for_transaction_receipt(self, tx_hash: str) -> TransactionReceipt:
         """Return what the transaction did, with its events as the SDK reads them."""
@@ -115,7 +117,7 @@ class LedgerFacilitatorSigner:
 
     def get_code(self, address: str) -> bytes:
         """Return a contract's code, empty for a key's account."""
-        return bytes(self._guarded(self._ledger.code, address))
+        return bytes(self._guarded(self._ledger.code, to_checksum_address(address)))
 
     def _guarded(self, operation: Any, *args: Any) -> Any:
         try:

@@ -1,0 +1,310 @@
+"""The SDK: ask a gateway and pay per call by x402, from synchronous or asynchronous code.
+
+Every paid call is signed by the account for the price that the gateway names, never above ``max_amount`` a call, and
+only in the token that was given. A reply carries the gateway's receipt, whose signature and hashes are checked before
+the reply is returned. Errors are those of ``rodagila.core.errors``, by the codes of the gateway's problems.
+
+>>> with Client("http://127.0.0.1:8000", account, token=token, network="eip155:1919902817") as client:  # doctest: +SKIP
+...     reply = client.ask("docs", "Which function opens a file?")
+...     client.feedback(reply, "rating", rating=5)
+
+The transports work in any httpx client, so OpenAI's own client pays too:
+
+>>> transport = buyer_transport(account, token, "eip155:1919902817", 10_000)  # doctest: +SKIP
+>>> openai.AsyncOpenAI(api_key="-", base_url=url, http_client=httpx.AsyncClient(transport=transport))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+import httpx
+from eth_account.signers.local import LocalAccount
+
+from rodagila.core.canonical import canonical_json, json_hash
+from rodagila.core.errors import (
+    CODES,
+    Conflict,
+    InvalidInput,
+    NotAuthorised,
+    NotFound,
+    PaymentFailed,
+    RefusedByPolicy,
+    RodaError,
+    Unreachable,
+)
+from rodagila.core.hashing import hex0x
+from rodagila.core.messages import Feedback, sign
+from rodagila.market.buyer import MAX_AMOUNT, buyer_transport, buyer_transport_sync
+from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH
+from rodagila.market.receipts import RECEIPT_HEADER, SignedReceipt, decode_receipt, request_hash, response_hash
+
+__all__ = ["AsyncClient", "Client", "Reply", "buyer_transport", "buyer_transport_sync"]
+
+R = TypeVar("R")
+J = TypeVar("J")
+Flow = Generator[httpx.Request, httpx.Response, Any]
+"""A call without its input and output: yields requests, is sent their responses, returns the result."""
+
+TIMEOUT_SECONDS = 60.0
+_BY_STATUS: dict[int, type[RodaError]] = {
+    401: NotAuthorised,
+    402: PaymentFailed,
+    403: RefusedByPolicy,
+    404: NotFound,
+    405: NotFound,
+    409: Conflict,
+    503: Unreachable,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A paid answer: the request as it was sent, the response's JSON, the gateway's receipt (None if free)."""
+
+    request: dict[str, Any]
+    body: dict[str, Any]
+    receipt: SignedReceipt | None
+
+    @property
+    def text(self) -> str:
+        """The words of a chat answer."""
+        return str(self.body["choices"][0]["message"]["content"])
+
+    @property
+    def hits(self) -> list[dict[str, Any]]:
+        """The records of a search, or those that a chat answer cites."""
+        return list(self.body["citations"] if "citations" in self.body else self.body["data"])
+
+    @property
+    def labels(self) -> list[tuple[str, int]]:
+        """The labels of a classification with their scores in millionths, best first."""
+        return [(entry["label"], entry["score_ppm"]) for entry in self.body["data"]]
+
+    @property
+    def vectors(self) -> list[list[float]]:
+        """The vectors of an embeddings call."""
+        return [entry["embedding"] for entry in self.body["data"]]
+
+
+class _Surface(Generic[R, J]):
+    """The calls of both clients; ``R`` and ``J`` are a reply and a JSON object, or awaitables of them."""
+
+    def __init__(self, url: str, account: LocalAccount | None, gateway: str | None) -> None:
+        self._url = httpx.URL(url if url.endswith("/") else url + "/")
+        self._account = account
+        self._gateway = gateway
+
+    def models(self) -> J:
+        """Return the list of models with their prices."""
+        return self._json(self._free("GET", "v1/models"))
+
+    def search(self, model: str, text: str, k: int = 5) -> R:
+        """Return the ``k`` records nearest to ``text``."""
+        return self._reply(self._paid(SEARCH, {"model": model, "text": text, "k": k}))
+
+    def classify(self, model: str, text: str, top: int = 3) -> R:
+        """Return the ``top`` likeliest labels of ``text``."""
+        return self._reply(self._paid(CLASSIFY, {"model": model, "text": text, "top": top}))
+
+    def embeddings(self, model: str, texts: Sequence[str]) -> R:
+        """Return a vector of each text."""
+        return self._reply(self._paid(EMBEDDINGS, {"model": model, "input": list(texts)}))
+
+    def chat(self, model: str, messages: Sequence[dict[str, str]]) -> R:
+        """Answer the last message of role user."""
+        return self._reply(self._paid(CHAT, {"model": model, "messages": list(messages)}))
+
+    def ask(self, model: str, question: str) -> R:
+        """Answer one question."""
+        return self.chat(model, [{"role": "user", "content": question}])
+
+    def feedback(self, reply: Reply, kind: str, **fields: Any) -> J:
+        """Sign and send feedback on a paid reply; ``rodagila.serve.feedback`` lists the kinds and their fields."""
+        if reply.receipt is None or self._account is None:
+            raise NotAuthorised("feedback_invalid", "Only a paid reply, with the account that paid it, can be judged.")
+        body = {"request": reply.request, **fields}
+        message = Feedback(reply.receipt.id, str(self._account.address), kind, json_hash(body))
+        given = {
+            "receipt_id": hex0x(reply.receipt.id),
+            "account": str(self._account.address),
+            "kind": kind,
+            "body": body,
+            "signature": hex0x(sign(self._account, reply.receipt.domain, message)),
+        }
+        return self._json(self._free("POST", "v1/feedback", given))
+
+    def receipt(self, receipt_id: bytes) -> J:
+        """Return a receipt by its id, with the transaction that settled it."""
+        return self._json(self._free("GET", f"v1/receipts/{hex0x(receipt_id)}"))
+
+    def _free(self, method: str, path: str, body: dict[str, Any] | None = None) -> Flow:
+        response = yield self._request(method, path, body)
+        return _checked(response)
+
+    def _paid(self, route: str, body: dict[str, Any]) -> Flow:
+        response = yield self._request("POST", route.removeprefix("/"), body)
+        answer = _checked(response)
+        header = response.headers.get(RECEIPT_HEADER)
+        receipt = None if header is None else decode_receipt(header)
+        if receipt is not None:
+            self._check_receipt(receipt, route, body, response.content)
+        return Reply(body, answer, receipt)
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Request:
+        content = None if body is None else canonical_json(body)
+        return httpx.Request(
+            method, self._url.join(path), content=content, headers={"Content-Type": "application/json"}
+        )
+
+    def _check_receipt(self, signed: SignedReceipt, route: str, body: dict[str, Any], content: bytes) -> None:
+        receipt, signer = signed.receipt, signed.signer()
+        given = (receipt.route, receipt.request_hash, receipt.response_hash)
+        payer = None if self._account is None else str(self._account.address)
+        trusted = signer is not None and signer == (self._gateway or signer)
+        if not trusted or given != (route, request_hash(body), response_hash(content)) or receipt.payer != payer:
+            raise NotAuthorised(
+                "receipt_invalid",
+                "The gateway's receipt is not its signature over this payer, request and response.",
+                hint="Do not pay this gateway again before its operator explains.",
+            )
+
+    def _reply(self, flow: Flow) -> R:
+        raise NotImplementedError
+
+    def _json(self, flow: Flow) -> J:
+        raise NotImplementedError
+
+
+class Client(_Surface[Reply, dict[str, Any]]):
+    """A synchronous client; without an account it can make free calls only.
+
+    ``gateway`` is the address whose receipts are accepted; without it any consistent signature is.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        account: LocalAccount | None = None,
+        *,
+        token: str = "",
+        network: str = "",
+        max_amount: int = MAX_AMOUNT,
+        gateway: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, account, gateway)
+        if account is not None:
+            transport = buyer_transport_sync(account, token, network, max_amount, transport)
+        self._http = httpx.Client(transport=transport, timeout=TIMEOUT_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, flow: Flow) -> Any:
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    response = self._http.send(request)
+                except Exception as error:
+                    raise _explained(error) from error
+                request = flow.send(response)
+        except StopIteration as done:
+            return done.value
+
+    _reply = _run
+    _json = _run
+
+
+class AsyncClient(_Surface[Awaitable[Reply], Awaitable[dict[str, Any]]]):
+    """The same client for asynchronous code; every call is awaited."""
+
+    def __init__(
+        self,
+        url: str,
+        account: LocalAccount | None = None,
+        *,
+        token: str = "",
+        network: str = "",
+        max_amount: int = MAX_AMOUNT,
+        gateway: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, account, gateway)
+        if account is not None:
+            transport = buyer_transport(account, token, network, max_amount, transport)
+        self._http = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow) -> Any:
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    response = await self._http.send(request)
+                except Exception as error:
+                    raise _explained(error) from error
+                request = flow.send(response)
+        except StopIteration as done:
+            return done.value
+
+    _reply = _run
+    _json = _run
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if response.is_success and isinstance(body, dict):
+        return body
+    problem = body if isinstance(body, dict) else {}
+    code = problem.get("code")
+    kind = _BY_STATUS.get(response.status_code, InvalidInput if response.is_client_error else RodaError)
+    if code not in CODES:
+        raise kind("unexpected", f"The gateway answered {response.status_code} without a problem this version knows.")
+    details = problem.get("details")
+    raise kind(
+        code,
+        str(problem.get("detail", "")),
+        hint=str(problem.get("hint", "")),
+        **{str(name): value for name, value in details.items()} if isinstance(details, dict) else {},
+    )
+
+
+def _explained(error: Exception) -> Exception:
+    from x402.http.clients.httpx import PaymentError
+    from x402.schemas.errors import PaymentError as TermsError
+
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, httpx.TransportError) for cause in causes):
+        return Unreachable(
+            "unreachable", f"The gateway cannot be reached: {error}.", hint="Check its address; try again."
+        )
+    if isinstance(error, PaymentError | TermsError):
+        return PaymentFailed(
+            "payment_invalid",
+            f"The gateway's terms were not paid: {causes[1] or error}.",
+            hint="Raise max_amount, or check that token and network are the gateway's.",
+        )
+    return error
