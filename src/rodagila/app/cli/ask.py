@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from rodagila.app.cli.failure import printable
 from rodagila.app.cli.options import dao_option, dry_run_option, home_option, json_option, key_option
 from rodagila.app.cli.output import emit, show_facts
 from rodagila.app.cli.session import open_home, passphrase_of
+from rodagila.app.display import printable
 
 
 @click.command()

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from rodagila.app.cli.failure import printable
 from rodagila.app.cli.options import any_dao_option, home_option, json_option, turn_option
 from rodagila.app.cli.output import emit
 from rodagila.app.cli.session import open_home
+from rodagila.app.display import printable
 
 
 @click.command(short_help="Recompute every payout from public data.")

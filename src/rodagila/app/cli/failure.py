@@ -15,6 +15,7 @@ import os
 
 import click
 
+from rodagila.app.display import printable
 from rodagila.core.errors import InvalidInput, RodaError, Unreachable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -64,11 +65,6 @@ def report_failure(error: RodaError, as_json: bool) -> int:
 def first_line(text: str) -> str:
     """Return the first line of ``text``, without the full stop at its end and not longer than 200 characters."""
     return (text.strip().splitlines() or ["no details"])[0][:200].rstrip(".")
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with control characters escaped, so that foreign data cannot drive the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def _usage(error: click.ClickException) -> RodaError:

@@ -1,10 +1,9 @@
 """What a command prints on stdout: JSON for programs, aligned tables for people.
 
-Operations return JSON values with money in atomic units; amounts are formatted here, at the edge, by the name of their
-key. Text that comes from data is escaped, so that a hostile name cannot move the cursor or colour the terminal.
+Operations return JSON values with money in atomic units; ``rodagila.app.display`` formats them here, at the edge.
 
->>> cell("paid", 1_500_000)
-'1.5'
+>>> emit({"paid": 1_500_000}, False)
+paid  1.5
 """
 
 from __future__ import annotations
@@ -15,17 +14,8 @@ from typing import Any
 
 import click
 
-from rodagila.app.cli.failure import printable
-from rodagila.core.money import format_amount
+from rodagila.app.display import cell, printable
 
-AMOUNTS = frozenset(
-    {
-        *("amount", "balance", "bond", "claimable", "claimed", "cumulative", "dust", "fees", "owed", "paid", "pay"),
-        *("payable", "payout", "pool", "price", "rewards_balance", "rollover", "rollover_in", "rollover_out"),
-        *("seed_pool", "slashed", "total", "treasury_balance", "unclaimed"),
-    }
-)
-"""Keys whose integers are atomic units."""
 UNLIMITED = 10_000  # columns when stdout is not a terminal: data is never folded or cut
 
 
@@ -87,21 +77,6 @@ def title(key: str) -> str:
 def is_number(value: Any) -> bool:
     """Tell whether ``value`` is aligned to the right."""
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
-
-
-def cell(key: str, value: Any) -> str:
-    """Return the text of one value: amounts with decimals, flags as yes or no, absence as a dash."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return format_amount(value) if key in AMOUNTS else f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, list):
-        return ", ".join(cell(key, item) for item in value) or "-"
-    return printable(str(value)).replace("\n", "\\n")
 
 
 def _console() -> Any:

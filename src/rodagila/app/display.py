@@ -1,0 +1,49 @@
+"""Values as people read them: amounts with decimals, shares as decimals, foreign text without control characters.
+
+The kind of a number is known by its key: ``paid`` is an amount in atomic units, ``value`` is a share in millionths.
+
+>>> cell("paid", 1_500_000), cell("low", 731_000), cell("owner", "a\\x1b[31m")
+('1.5', '0.731', 'a\\\\x1b[31m')
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rodagila.core.money import PPM, format_amount
+
+AMOUNTS = frozenset(
+    {
+        *("amount", "balance", "bond", "claimable", "claimed", "cumulative", "dust", "fees", "net", "owed", "paid"),
+        *("pay", "payable", "payout", "pool", "price", "rewards_balance", "rollover", "rollover_in", "rollover_out"),
+        *("seed_pool", "slash", "slashed", "total", "treasury_balance", "unclaimed"),
+    }
+)
+"""Keys whose integers are atomic units."""
+SHARES = frozenset({"value", "low", "high"})
+"""Keys whose integers are millionths, like every key that ends with ``_ppm``."""
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control and direction characters escaped, so that foreign data cannot drive the display."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def fraction(value: float) -> float:
+    """Return a share as a number: integers are millionths, floats are themselves."""
+    return value / PPM if isinstance(value, int) else value
+
+
+def cell(key: str, value: Any) -> str:
+    """Return the text of one value on one line: flags as yes or no, absence as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) or (isinstance(value, int) and (key in SHARES or key.endswith("_ppm"))):
+        return f"{fraction(value):.3f}"
+    if isinstance(value, int):
+        return format_amount(value) if key in AMOUNTS else f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(cell(key, item) for item in value) or "-"
+    return printable(str(value)).replace("\n", "\\n")
