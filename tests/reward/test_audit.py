@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from turns import HonestLedger, make_turns
+
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
 from rodagila.reward.audit import audit_turn
 from rodagila.reward.ledger import LedgerTurn
 from rodagila.reward.public import PublicTurn, dump, load, public_hash, publish, read_public, write_public
-from turns import HonestLedger, make_turns
 
 TURNS = make_turns()
 LEDGER = HonestLedger(TURNS)

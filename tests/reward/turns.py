@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from eth_utils.address import to_checksum_address
+
 from rodagila.core.hashing import ZERO_HASH, keccak
 from rodagila.core.messages import Domain
 from rodagila.core.policy import BondRules, Policy, PoolRules, ValueRules
@@ -26,6 +27,11 @@ DIMENSIONS = 24
 def account(name: str) -> str:
     """Return a checksum address made of ``name``."""
     return to_checksum_address(keccak(name.encode())[-20:])
+
+
+FEES = tuple(
+    sorted((Fee(account(f"payer {i}"), 10 + i, 10_000 * (i + 1)) for i in range(3)), key=lambda fee: fee.account)
+)
 
 
 def examples(rng: np.random.Generator, centres: np.ndarray, count: int, noise: float = 0.6) -> Examples:
@@ -61,11 +67,12 @@ def make_turns(seed: int = 0, turns: int = 2, owners: int = 3, size: int = 6) ->
             for o in range(owners)
         )
         facts = TurnFacts(
-            domain=DOMAIN, rewards=REWARDS, turn=turn, policy=POLICY, code_version="0.1.0", embedder=keccak(b"embedder"),
-            seed=seed, salt=keccak(f"salt {turn}".encode()), contributions=entries, targets=LABELS, records=records,
+            domain=DOMAIN, rewards=REWARDS, turn=turn, policy=POLICY, code_version="0.1.0",
+            embedder=keccak(b"embedder"), seed=seed, salt=keccak(f"salt {turn}".encode()),
+            contributions=entries, targets=LABELS, records=records,
             reference=reference, queries=examples(rng, centres, 20), weights=rng.integers(1, 4, 20), gate=gate,
             excluded=excluded,
-            fees=tuple(sorted((Fee(account(f"payer {i}"), 10 + i, 10_000 * (i + 1)) for i in range(3)), key=lambda f: f.account)),
+            fees=FEES,
             rollover_in=rollover, previous=previous,
             model=ModelClaim(keccak(f"model {turn}".encode()), parent, 500_000, 560_000 + turn),
             proofs_root=keccak(b"proofs"),
@@ -92,7 +99,7 @@ class HonestLedger:
 
     def batches(self, last_turn: int) -> list[LedgerBatch]:
         batches, place = [], 0
-        entries = self.turns[last_turn - 1].facts.contributions
+        entries = self.turns[min(last_turn, len(self.turns)) - 1].facts.contributions
         for number in sorted({entry.batch for entry in entries}):
             own = [entry for entry in entries if entry.batch == number]
             count = sum(entry.count for entry in own)
