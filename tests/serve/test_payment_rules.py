@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_stand import Stand, WordModel, key, serving, signed_header
+
+from gateway_stand import Stand, WordModel, key, signed_header
 
 SEARCH = {"model": "docs", "text": "open a file", "k": 2}
 
