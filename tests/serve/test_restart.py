@@ -11,6 +11,7 @@ import pytest
 
 from gateway_stand import Stand, serving, signed_header
 from rodagila.market.prices import PAYMENT_SECONDS
+from rodagila.market.receipts import request_hash
 
 SEARCH = {"model": "docs", "text": "open a file", "k": 2}
 
@@ -76,7 +77,9 @@ def _serve_directly(stand: Stand, header: str) -> None:
     from rodagila.serve.schemas import SearchRequest
 
     served = stand.catalogue.find("docs")
-    quote = Quote("docs", served.domain, 1, "/v1/search", dict(SEARCH), 1000, served.treasury, "http://gateway/")
+    quote = Quote(
+        "docs", served.domain, 1, "/v1/search", request_hash(SEARCH), 1000, served.treasury, "http://gateway/"
+    )
     stand.paywall.serve(header, quote, lambda: search_answer(served, SearchRequest.model_validate(SEARCH)))
 
 

@@ -43,7 +43,7 @@ from rodagila.market.facilitator import LedgerFacilitator
 from rodagila.market.fees import settled_transaction
 from rodagila.market.payments import Payment, decode_payment
 from rodagila.market.prices import PAYMENT_SECONDS, Quote, Token, asset_amount, network_of
-from rodagila.market.receipts import SignedReceipt, issue_receipt, request_hash, response_hash
+from rodagila.market.receipts import SignedReceipt, issue_receipt, response_hash
 
 if TYPE_CHECKING:
     from x402.schemas import PaymentRequired, PaymentRequirements, SettleResponse
@@ -153,16 +153,15 @@ class Paywall:
         return self._signed(replace(call, transaction=transaction), quote)
 
     def _claimed(self, key: bytes, payment: Payment, terms: PaymentRequirements, quote: Quote) -> Call:
-        hash_of_request = request_hash(quote.request)
         known = self.calls.get(key)
         if known is not None:
-            if (known.digest, known.route, known.request_hash) != (payment.digest, quote.route, hash_of_request):
+            if (known.digest, known.route, known.request_hash) != (payment.digest, quote.route, quote.request_hash):
                 raise _used("This payment already pays for another call.")
             if known.response is not None or known.state == SERVED:
                 return known
         self._verify(payment, terms, quote)
         call = known or Call(
-            key, quote.dao, quote.turn, payment.payer, quote.route, quote.amount, hash_of_request, payment.digest,
+            key, quote.dao, quote.turn, payment.payer, quote.route, quote.amount, quote.request_hash, payment.digest,
             self._clock(),
         )  # fmt: skip
         if known is None and not self.calls.claim(call):

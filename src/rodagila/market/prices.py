@@ -13,7 +13,7 @@ token's EIP-712 name and version travel with it, because the buyer signs in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rodagila.chain.authorization import TOKEN_NAME, TOKEN_VERSION
 from rodagila.core.messages import Domain
@@ -45,7 +45,7 @@ class Token:
 class Quote:
     """One request and its price: what the buyer is asked to pay, to whom and for what.
 
-    ``dao`` is the DAO's name, ``request`` the JSON body as it was sent, ``amount`` atomic units, ``pay_to`` the
+    ``dao`` is the DAO's name, ``request_hash`` the hash of its JSON body, ``amount`` atomic units, ``pay_to`` the
     treasury, ``url`` the address that was called.
     """
 
@@ -53,7 +53,7 @@ class Quote:
     domain: Domain
     turn: int
     route: str
-    request: dict[str, Any]
+    request_hash: bytes
     amount: int
     pay_to: str
     url: str

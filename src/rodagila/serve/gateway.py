@@ -26,7 +26,7 @@ from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import dao_id
 from rodagila.market.paywall import Answer, PaidAnswer, Paywall
 from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH, Quote, network_of, price_of
-from rodagila.market.receipts import RECEIPT_HEADER, encode_receipt
+from rodagila.market.receipts import RECEIPT_HEADER, encode_receipt, request_hash
 from rodagila.serve.answers import (
     SSE,
     chat_answer,
@@ -176,7 +176,7 @@ async def _paid(
         domain=served.domain,
         turn=served.turn,
         route=route,
-        request=await request.json(),
+        request_hash=request_hash(await request.json()),
         amount=price_of(served.policy.prices, route),
         pay_to=served.treasury,
         url=str(request.url),

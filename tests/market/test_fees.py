@@ -1,0 +1,81 @@
+"""Fees read from the ledger: EIP-3009 payments to the treasury, and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode as abi_encode
+
+from gateway_stand import Stand, key
+from rodagila.core.hashing import keccak
+from rodagila.market.fees import fees, settled_transaction
+
+KINDS = ["address", "address", "uint256", "uint256", "uint256", "bytes32"]
+NAMES = ("from", "to", "value", "validAfter", "validBefore", "nonce")
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    stand = Stand(Path(tmp_path_factory.mktemp("fees")))
+    yield stand
+    stand.close()
+
+
+def authorized(
+    stand: Stand, payer: Any, to: str, amount: int, nonce: bytes | None = None, verb: str = "transfer"
+) -> bytes:
+    """Return the call that moves ``amount`` by an authorisation of ``payer``."""
+    values = [payer.address, to, amount, 0, int(time.time()) + 600, nonce or secrets.token_bytes(32)]
+    token = {"name": "Roda Pay", "version": "1", "chainId": stand.ledger.chain_id}
+    title = f"{verb.title()}WithAuthorization"
+    signed = payer.sign_typed_data(
+        domain_data={**token, "verifyingContract": stand.token.address},
+        message_types={title: [{"name": name, "type": kind} for name, kind in zip(NAMES, KINDS, strict=True)]},
+        message_data=dict(zip(NAMES, values, strict=True)),
+    )
+    selector = keccak(f"{verb}WithAuthorization({','.join(KINDS)},bytes)".encode())[:4]
+    return selector + abi_encode([*KINDS, "bytes"], [*values, bytes(signed.signature)])
+
+
+def pay(stand: Stand, payer: Any, to: str, amount: int, nonce: bytes | None = None) -> Any:
+    return stand.transact(stand.ledger.faucet, stand.token.address, authorized(stand, payer, to, amount, nonce))
+
+
+def drip(stand: Stand, account: Any, amount: int) -> None:
+    data = keccak(b"drip(address,uint256)")[:4] + abi_encode(["address", "uint256"], [account.address, amount])
+    stand.transact(stand.ledger.faucet, stand.token.address, data)
+    stand.transact(stand.ledger.faucet, account.address, b"", 10**18)
+
+
+def test_only_authorised_payments_to_the_treasury_are_fees(stand: Stand) -> None:
+    treasury, ada = key("treasury one"), key("ada")
+    for account in (ada, treasury):
+        drip(stand, account, 10_000)
+    first = stand.ledger.block_number() + 1
+    pay(stand, ada, treasury.address, 700)
+    pay(stand, ada, treasury.address, 300)
+    pay(stand, stand.buyer, treasury.address, 50)
+    pay(stand, ada, key("somebody").address, 999)
+    pay(stand, treasury, treasury.address, 5_000)  # a treasury that pays itself
+    transfer = keccak(b"transfer(address,uint256)")[:4] + abi_encode(["address", "uint256"], [treasury.address, 400])
+    stand.transact(ada, stand.token.address, transfer)  # a gift or a top-up
+    last = stand.ledger.block_number()
+    expected = sorted([(ada.address, 2, 1_000), (stand.buyer.address, 1, 50)])
+    assert fees(stand.ledger, stand.token.address, treasury.address, first, last) == expected
+    assert fees(stand.ledger, stand.token.address, treasury.address, first + 1, first + 1) == [(ada.address, 1, 300)]
+    assert fees(stand.ledger, stand.token.address, treasury.address, last + 1) == []
+
+
+def test_a_settlement_is_found_whoever_sent_it_and_only_for_its_terms(stand: Stand) -> None:
+    treasury, nonce = key("treasury two").address, secrets.token_bytes(32)
+    terms: dict[str, Any] = {"payer": stand.buyer.address, "nonce": nonce, "pay_to": treasury, "amount": 123}
+    assert settled_transaction(stand.ledger, stand.token.address, **terms) is None
+    receipt = pay(stand, stand.buyer, treasury, 123, nonce)
+    assert settled_transaction(stand.ledger, stand.token.address, **terms) == receipt.tx_hash
+    for change in ({"amount": 122}, {"pay_to": key("x").address}, {"payer": key("x").address}, {"nonce": bytes(32)}):
+        assert settled_transaction(stand.ledger, stand.token.address, **{**terms, **change}) is None
