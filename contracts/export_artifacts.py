@@ -1,9 +1,9 @@
 """Write the compiled contracts into the Python package, so that users need neither node nor a compiler.
 
 For each contract: its ABI, its creation and runtime bytecode (without metadata, so the same sources give the same
-bytes everywhere), the sentences of its errors, and ``sourceHash``: SHA-256 over its own sources, the compiler's settings
-and the pinned versions of compiler and library. A test compares that hash with the sources', so an artifact that
-was not exported after an edit is noticed without a compiler.
+bytes everywhere), the sentences of its errors, and ``sourceHash``: SHA-256 over its own sources, the compiler's
+settings and the pinned versions of compiler and library. A test compares that hash with the sources', so an
+artifact that was not exported after an edit is noticed without a compiler.
 
     python contracts/export_artifacts.py            # after: forge build
     python contracts/export_artifacts.py --check    # say what differs, write nothing

@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "consent_expired": "the owner's consent has expired",
     "consent_mismatch": "the consent shown is not the one the owner signed",
     "contents_mismatch": "the opened records do not recompute to the signed content root",
+    "contract_unknown": "the package ships no contract of that name",
     "contribution_known": "this contribution is already recorded",
     "contribution_too_large": "the contribution holds more records than the policy allows",
     "contribution_unknown": "no contribution with that id",
