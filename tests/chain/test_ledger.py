@@ -30,7 +30,7 @@ from evm_programs import (
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import EMBEDDED_CHAIN_ID, ZERO_ADDRESS, Ledger, Reverted, TxReceipt
 from rodagila.chain.trie import keccak256
-from rodagila.core.errors import Conflict, InvalidInput, NotFound, RefusedByPolicy
+from rodagila.core.errors import Conflict, InvalidInput, NotFound, RefusedByPolicy, Unreachable
 
 ADA: LocalAccount = Account.from_key(keccak256(b"ada"))
 BEN: LocalAccount = Account.from_key(keccak256(b"ben"))
@@ -217,6 +217,20 @@ def test_bytes_that_are_no_transaction_are_refused(ledger: EmbeddedLedger) -> No
         with pytest.raises(InvalidInput) as caught:
             ledger.send(raw)
         assert caught.value.code == "transaction_invalid"
+
+
+def test_a_huge_transaction_is_refused_unread(ledger: EmbeddedLedger) -> None:
+    with pytest.raises(InvalidInput, match="131072 are allowed"):
+        ledger.send(b"\x02" + bytes(128 * 1024))
+
+
+def test_a_closed_ledger_says_so(ledger: EmbeddedLedger) -> None:
+    ledger.close()
+    for use in (ledger.block_number, lambda: ledger.send(b"\x02"), lambda: ledger.balance(SINK)):
+        with pytest.raises((Unreachable, InvalidInput)):
+            use()
+    with pytest.raises(Unreachable, match="is closed"):
+        ledger.block(0)
 
 
 def test_a_changed_transaction_is_another_account_s_and_cannot_pay(ledger: EmbeddedLedger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -116,7 +117,7 @@ def test_two_processes_write_in_turns_and_agree(path: Path) -> None:
         assert ledger.balance(SINK) == 50
         assert ledger.verify().blocks == 52
         senders = [ledger.receipt(ledger.block(n).transactions[0]).sender for n in range(2, 52)]
-        changes = sum(a != b for a, b in zip(senders, senders[1:], strict=False))
+        changes = sum(a != b for a, b in itertools.pairwise(senders))
         assert changes > 1, "the processes did not interleave, so this test showed nothing"
 
 
@@ -151,7 +152,7 @@ def killed_while_writing(path: Path, nonce: int, after: float) -> list[bytes]:
 
     process = apart(write)
     os.close(writer)
-    with open(reader, "rb", buffering=0) as acknowledged:
+    with os.fdopen(reader, "rb", buffering=0) as acknowledged:
         first = acknowledged.read(32)
         time.sleep(after)
         assert process.pid is not None

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rodagila.chain.trie import EMPTY_ROOT, HexTrie, keccak256
 
-# Few distinct bytes and short keys make prefixes, splits and merges frequent; lengths differ so that keys end in branches.
+# Few distinct bytes and short keys make splits and merges frequent; their lengths differ so that keys end in branches.
 KEYS = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11, 0xFF]), max_size=4).map(bytes)
 VALUES = st.binary(min_size=1, max_size=40)
 

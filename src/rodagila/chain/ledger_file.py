@@ -27,7 +27,7 @@ from ethereum_types.bytes import Bytes, Bytes32
 from ethereum_types.numeric import U256, Uint
 from immutables import Map
 
-from rodagila.chain.execution import Outcome
+from rodagila.chain.execution import Outcome, header_rlp
 from rodagila.chain.port import Topic
 from rodagila.chain.world import Changes, World, code_hash
 from rodagila.core.errors import Corrupted, RodaError, Unreachable
@@ -151,7 +151,7 @@ class LedgerFile:
         number, execute = int(header.number), self.connection.executemany
         codes = {code_hash(a.code): a.code for a in changes.accounts.values() if a is not None and a.code}
         execute("INSERT OR IGNORE INTO codes VALUES (?, ?)", codes.items())
-        row = (number, block_hash, rlp.encode(header), encode_changes(changes))
+        row = (number, block_hash, header_rlp(header), encode_changes(changes))
         self.connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", row)
         execute("INSERT INTO transactions VALUES (?,?,?,?,?,?,?,?,?,?)", transaction_rows(number, outcomes))
         execute("INSERT INTO logs VALUES (?,?,?,?,?,?,?,?,?)", log_rows(number, outcomes))
@@ -324,6 +324,8 @@ def speaking_plainly(path: Path) -> Iterator[None]:
         yield
     except RodaError:
         raise
+    except sqlite3.ProgrammingError as exc:
+        raise Unreachable("unreachable", f"The ledger {path.name} is closed.", hint="Open it again.") from exc
     except sqlite3.DatabaseError as exc:
         raise _explained(path, exc) from exc
     except OSError as exc:

@@ -34,6 +34,9 @@ from ethereum_types.numeric import U64, U256
 from rodagila.chain.trie import keccak256
 from rodagila.core.errors import Conflict, InvalidInput, RefusedByPolicy, RodaError
 
+MAX_TRANSACTION_BYTES = 128 * 1024
+"""What public nodes relay at most (go-ethereum's ``txMaxSize``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -48,6 +51,10 @@ class Signed:
 
 def decode(raw: bytes, *, chain_id: int, index: int = 0) -> Signed:
     """Decode and authenticate raw bytes; raise ``InvalidInput`` or ``RefusedByPolicy`` (``chain_mismatch``)."""
+    if len(raw) > MAX_TRANSACTION_BYTES:
+        raise InvalidInput(
+            "transaction_invalid", f"Transaction {index} has {len(raw)} bytes; {MAX_TRANSACTION_BYTES} are allowed."
+        )
     tx_hash = keccak256(raw)
     tx = _decoded(raw, index)
     given = _chain_id(tx)
