@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 
-import rodagila.core.errors as errors
 from rodagila.app.home import Home
+from rodagila.core import errors
 
 Run = Callable[..., dict[str, Any]]
 _current: list[Home] = []
@@ -31,7 +31,7 @@ class JsonSerializer(Serializer):
         """Return the JSON text of ``data``."""
         return json.dumps(data, default=_encode)
 
-    def deserialize(cls, serialized_data: str) -> Any:  # noqa: N805 - the engine's own signature
+    def deserialize(cls, serialized_data: str) -> Any:
         """Return what ``serialize`` was given."""
         return json.loads(serialized_data, object_hook=_decode)
 
@@ -83,10 +83,18 @@ def engine(home: Home) -> Iterator[Run]:
     DBOS(config=config)
     try:
         DBOS.launch()
+        _continue_what_was_left()
         yield _run
     finally:
         DBOS.destroy(workflow_completion_timeout_sec=0)
         _current.pop()
+
+
+def _continue_what_was_left() -> None:
+    """Wait for the workflows that the engine resumed at its start; what fails there is told when it is called again."""
+    for left in DBOS.list_workflows(status="PENDING"):
+        with suppress(Exception):
+            DBOS.retrieve_workflow(left.workflow_id).get_result(polling_interval_sec=0.05)
 
 
 def _run(name: str, workflow: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:

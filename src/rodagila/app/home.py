@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,7 +103,8 @@ class Home:
     @cached_property
     def embedder(self) -> CachedEmbedder:
         """The embedder, with a cache so that a text is embedded once a home."""
-        from rodagila.learn.embedder import CachedEmbedder, MiniLM, VectorCache
+        from rodagila.learn.cache import CachedEmbedder, VectorCache
+        from rodagila.learn.embedder import MiniLM
 
         return CachedEmbedder(MiniLM(processes=self.processes), VectorCache(self.path / "vectors.sqlite"))
 
@@ -155,8 +155,10 @@ def _check_format(path: Path) -> None:
         return
     if any(path.iterdir()):
         raise InvalidInput(
-            "usage", f"{path} is not empty and not a home of Rodagila.", hint="Give an empty or new directory as --home."
+            "usage",
+            f"{path} is not empty and not a home of Rodagila.",
+            hint="Give an empty or new directory as --home.",
         )
     temporary = marker.with_suffix(".new")
     temporary.write_text(json.dumps({"format": FORMAT}))
-    os.replace(temporary, marker)
+    temporary.replace(marker)

@@ -22,7 +22,9 @@ def canonical_json(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(
-            "canonical_unsupported", f"The value has no canonical JSON form: {error}.", hint="Give large integers as text."
+            "canonical_unsupported",
+            f"The value has no canonical JSON form: {error}.",
+            hint="Give large integers as text.",
         ) from error
 
 

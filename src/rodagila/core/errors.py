@@ -14,7 +14,7 @@ The tree (class: exit status, HTTP status)::
 
 Exit and problem codes follow DESIGN 7; the HTTP shape is RFC 9457 problem+json.
 
->>> InvalidInput("record_too_large", "Record 3 has 20,000 bytes; the policy allows 16,384.", hint="Split it.").exit_status
+>>> InvalidInput("record_too_large", "Record 3 has 20,000 bytes; 16,384 are allowed.", hint="Split it.").exit_status
 2
 """
 

@@ -19,7 +19,7 @@ _AMOUNT = re.compile(r"(\d{1,30})(?:\.(\d{1,6}))?")
 
 
 def parse_amount(text: str) -> int:
-    """Return the atomic units of a decimal amount; raises ``InvalidInput`` for signs, exponents or a seventh decimal."""
+    """Return the atomic units of a decimal amount; no sign, no exponent, at most six decimals."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise InvalidInput(

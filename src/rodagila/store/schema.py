@@ -90,10 +90,12 @@ turn = Table(
     Column("first_block", BigInteger, nullable=False),
     Column("last_block", BigInteger, nullable=True),
     Column("commitment", String(64), nullable=False),
+    Column("queries", Text, nullable=False),
     Column("public_id", String(64), nullable=True),
     Column("summary", Text, nullable=True),
 )
-"""``state`` is open, closing or closed; ``public_id`` is the blob of the turn's public file."""
+"""``state`` is open, learned or closed; ``queries`` are the scoring queries frozen when the turn was opened, as JSON of
+places in the holdings and weights; ``public_id`` is the blob of the turn's public file."""
 
 call = Table(
     "call",

@@ -1,0 +1,134 @@
+"""Audits: the ledger's word on a DAO, held against the public files of its turns.
+
+The view below reads contracts and events only; nothing of the home's database enters an audit but the list of DAOs and
+the place of the public files, whose hash is on the ledger.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rodagila.app.daos import Dao, dao_named, dao_rows
+from rodagila.app.home import Home
+from rodagila.app.ledger_steps import STAGE_RECORDED
+from rodagila.app.turns import CLOSED, turn_rows
+from rodagila.core.messages import Domain
+from rodagila.learn.model import check_model
+from rodagila.market.fees import fees
+from rodagila.reward.audit import AuditReport, audit_turn
+from rodagila.reward.facts import ModelClaim, TurnFacts
+from rodagila.reward.ledger import LedgerBatch, LedgerTurn
+from rodagila.reward.public import PublicTurn, load, read_public
+
+
+class ContractsView:
+    """The ledger's word on one DAO, read from its contracts."""
+
+    def __init__(self, dao: Dao) -> None:
+        self._dao = dao
+        self._registry, self._rewards = dao.contract("Registry"), dao.contract("Rewards")
+
+    def domain(self) -> Domain:
+        """Return the chain and registry."""
+        return Domain(self._dao.home.ledger.chain_id, self._registry.address)
+
+    def rewards(self) -> str:
+        """Return the rewards contract."""
+        return self._rewards.address
+
+    def batches(self, last_turn: int) -> list[LedgerBatch]:
+        """Return the registered batches of turns up to ``last_turn``."""
+        return [
+            LedgerBatch(
+                event["root"],
+                event["turn"],
+                event["batch"],
+                event["contributions"],
+                event["records"],
+                event["firstPlace"],
+            )
+            for event in self._registry.events("BatchRegistered", 0)
+            if event["turn"] <= last_turn
+        ]
+
+    def turn(self, turn: int) -> LedgerTurn | None:
+        """Return what the contracts say of ``turn``."""
+        stage, *_, commitment = self._registry.call("turnOf", turn)
+        posted = self._posted.get(turn)
+        if stage != STAGE_RECORDED or posted is None:
+            return None
+        data_root, proofs_root, model_hash, parent, reveal = self._registry.call("recordOf", turn)
+        return LedgerTurn(
+            policy_hash=self._registry.call("policyHash"),
+            commitment=commitment,
+            reveal=reveal,
+            data_root=data_root,
+            proofs_root=proofs_root,
+            model_hash=model_hash,
+            parent_model=parent,
+            payout_root=posted["payoutRoot"],
+            slash_root=posted["slashRoot"],
+            public_hash=posted["publicHash"],
+            paid=posted["paid"],
+            fees=self._fees(turn),
+            bonds=self._bonds(turn),
+            pool=posted["pool"],
+        )
+
+    @cached_property
+    def _posted(self) -> dict[int, dict[str, Any]]:
+        # A turn that was posted again after a dispute has several events; the last one stands.
+        return {event["turn"]: event for event in self._rewards.events("RootPosted", 0)}
+
+    @cached_property
+    def _recorded(self) -> dict[int, int]:
+        return {event["turn"]: event["block_number"] for event in self._registry.events("TurnRecorded", 0)}
+
+    def _fees(self, turn: int) -> dict[str, int]:
+        """Return the fees since the previous turn's record: a turn's money ends where it is recorded."""
+        first = self._recorded.get(turn - 1, -1) + 1
+        row = self._dao.row
+        found = fees(self._dao.home.ledger, row.token, row.treasury, first, self._recorded[turn])
+        return {payer: amount for payer, _, amount in found}
+
+    def _bonds(self, turn: int) -> dict[bytes, int]:
+        blocks = [event["block_number"] for event in self._registry.events("TurnOpened", 0) if event["turn"] == turn]
+        last = self._recorded[turn]
+        return {
+            event["contributionId"]: event["amount"]
+            for event in self._rewards.events("BondPosted", blocks[0])
+            if event["block_number"] <= last
+        }
+
+
+def recomputed_model(facts: TurnFacts) -> ModelClaim:
+    """Train the turn's model again from the public vectors and measure it."""
+    return check_model(facts)
+
+
+def audit_home(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> dict[str, Any]:
+    """Audit the closed turns of one DAO or of all; ``public`` replaces the stored file of the one turn asked for."""
+    daos = [dao_named(home, dao_name)] if dao_name else [Dao(home, row) for row in dao_rows(home)]
+    reports = [(dao.name, report) for dao in daos for report in audit_dao(dao, turn, public)]
+    return {
+        "ok": all(report.ok for _, report in reports),
+        "turns": [{"dao": name, **report.as_json()} for name, report in reports],
+        "differences": [f"{name}: {line}" for name, report in reports for line in report.differences],
+    }
+
+
+def audit_dao(dao: Dao, turn: int | None = None, public: Path | None = None) -> list[AuditReport]:
+    """Audit the DAO's closed turns in order, or one of them."""
+    view, reports = ContractsView(dao), []
+    previous: PublicTurn | None = None
+    for row in turn_rows(dao):
+        if row.state != CLOSED or row.public_id is None:
+            continue
+        wanted = turn in (None, row.number)
+        file = read_public(public) if public and turn == row.number else load(dao.home.blobs.get(row.public_id))
+        if wanted:
+            reports.append(audit_turn(file, previous, view, recomputed_model))
+        previous = file
+    return reports

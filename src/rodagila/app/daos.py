@@ -1,0 +1,191 @@
+"""The DAOs of a home: their rows, accounts and contracts, and the launch of a new one.
+
+A launch deploys registry, treasury and rewards from the compiled artifacts, puts the policy's hash on the ledger and
+keeps the DAO's own records sealed. The pay token of the embedded ledger is deployed once a home.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from sqlalchemy import Connection
+
+from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
+from rodagila.app.home import Home
+from rodagila.chain.contracts import Contract, deploy, load_artifact, send_wei
+from rodagila.core.errors import Conflict, InvalidInput, NotFound
+from rodagila.core.hashing import keccak
+from rodagila.core.messages import Domain, dao_id
+from rodagila.core.policy import Policy
+from rodagila.store import schema
+from rodagila.vault.keeper import NodeKeeper
+
+if TYPE_CHECKING:
+    from rodagila.chain.embedded import EmbeddedLedger
+
+ROLES = ("operator", "evaluator", "gateway")
+GAS_MONEY = 10**20
+"""Wei given to each of a DAO's accounts on the embedded ledger, where gas is nearly free."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaoRow:
+    """One DAO as the database holds it; identifiers are hex without prefix."""
+
+    name: str
+    dao_id: str
+    registry: str
+    treasury: str
+    rewards: str
+    token: str
+    operator: str
+    evaluator: str
+    gateway: str
+    policy: str
+    policy_hash: str
+    holdings: str
+    created: int
+
+
+class Dao:
+    """One DAO of a home: its policy, domain, accounts and contracts."""
+
+    def __init__(self, home: Home, row: DaoRow) -> None:
+        self.home = home
+        self.row = row
+        self.name = row.name
+        self.policy = Policy.from_json(json.loads(row.policy))
+        self.domain = Domain(home.ledger.chain_id, row.registry)
+        self.id = bytes.fromhex(row.dao_id)
+
+    def account(self, role: str) -> LocalAccount:
+        """Return the account of operator, evaluator or gateway."""
+        return self.home.keys.get(f"{self.name}-{role}")
+
+    def contract(self, name: str) -> Contract:
+        """Return the binding of Registry, Treasury, Rewards or PayToken."""
+        addresses = {
+            "Registry": self.row.registry,
+            "Treasury": self.row.treasury,
+            "Rewards": self.row.rewards,
+            "PayToken": self.row.token,
+        }
+        return Contract(self.home.ledger, addresses[name], load_artifact(name))
+
+    def keeper(self) -> NodeKeeper:
+        """Return the keeper of object keys: for now the operator's node itself."""
+        return NodeKeeper(self.account("operator"))
+
+    def holdings(self) -> Holdings:
+        """Open the DAO's own records."""
+        return open_holdings(self.home.blobs.get(bytes.fromhex(self.row.holdings)), self.account("operator"))
+
+    def turn_seed(self, turn: int) -> bytes:
+        """Return the turn's secret 32-byte seed, derived from the operator's key and revealed with the settlement."""
+        return keccak(b"rodagila turn seed" + bytes(self.account("operator").key) + self.id + turn.to_bytes(8, "big"))
+
+
+def dao_named(home: Home, name: str) -> Dao:
+    """Return the DAO ``name``; raises ``NotFound``."""
+    with home.database.begin() as connection:
+        row = connection.execute(schema.dao.select().where(schema.dao.c.name == name)).one_or_none()
+    if row is None:
+        known = ", ".join(row.name for row in dao_rows(home)) or "none"
+        raise NotFound(
+            "dao_unknown", f"There is no DAO named {name!r} in this home.", hint=f"Those here: {known}.", name=name
+        )
+    return Dao(home, DaoRow(**row._mapping))
+
+
+def dao_rows(home: Home) -> list[DaoRow]:
+    """Return all DAOs by name."""
+    with home.database.begin() as connection:
+        rows = connection.execute(schema.dao.select().order_by(schema.dao.c.name)).all()
+    return [DaoRow(**row._mapping) for row in rows]
+
+
+def launch(
+    home: Home, name: str, policy: Policy, holdings: Holdings, new_account: Callable[[str], LocalAccount]
+) -> Dao:
+    """Deploy the contracts of a new DAO and record it; ``new_account`` stores and returns the account of a role.
+
+    Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
+    middle left on the ledger belongs to no DAO and costs nothing but gas.
+    """
+    if any(row.name == name for row in dao_rows(home)):
+        raise Conflict("dao_exists", f"A DAO named {name!r} exists in this home.", hint="Choose another name.")
+    if not holdings.scoring or not holdings.gate:
+        raise InvalidInput(
+            "file_empty",
+            "A DAO needs at least two distinct queries: one to score contributions, one to measure the model.",
+            hint="Give --queries FILE with text and label or answer.",
+        )
+    token = embedded_token(home)
+    accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
+    for account in accounts.values():
+        give_gas_money(home.ledger, account.address)
+    contracts = _deploy(home.ledger, accounts["operator"], token, policy)
+    row = DaoRow(
+        name=name,
+        dao_id=dao_id(Domain(home.ledger.chain_id, contracts["registry"])).hex(),
+        token=token,
+        **{role: account.address for role, account in accounts.items()},
+        **contracts,
+        policy=json.dumps(policy.as_json()),
+        policy_hash=policy.policy_hash().hex(),
+        holdings=home.blobs.put(seal_holdings(holdings, accounts["operator"])).hex(),
+        created=home.clock(),
+    )
+    with home.database.begin() as connection:
+        _insert(connection, row)
+    return Dao(home, row)
+
+
+def _deploy(ledger: EmbeddedLedger, operator: LocalAccount, token: str, policy: Policy) -> dict[str, str]:
+    owner = operator.address
+    registry = deploy(ledger, operator, "Registry", owner, policy.policy_hash())
+    treasury = deploy(ledger, operator, "Treasury", owner, token)
+    rules = policy.challenge
+    rewards = deploy(ledger, operator, "Rewards", owner, token, treasury.address, rules.window_seconds, rules.root_bond)
+    treasury.transact(operator, "setRewards", rewards.address)
+    return {"registry": registry.address, "treasury": treasury.address, "rewards": rewards.address}
+
+
+def _insert(connection: Connection, row: DaoRow) -> None:
+    values: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
+    connection.execute(schema.dao.insert().values(values))
+
+
+def embedded_token(home: Home) -> str:
+    """Return the address of the home's pay token, deploying it as the faucet's first act."""
+    ledger = home.ledger
+    for row in dao_rows(home):
+        return row.token
+    address = _first_contract_of(ledger.faucet.address)
+    if not ledger.code(address):
+        address = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address).address
+    return address
+
+
+def _first_contract_of(deployer: str) -> str:
+    # CREATE address of nonce 0: keccak(rlp([sender, 0]))[12:], Yellow Paper section 7.
+    return str(to_checksum_address(keccak(b"\xd6\x94" + bytes.fromhex(deployer[2:]) + b"\x80")[12:]))
+
+
+def give_gas_money(ledger: EmbeddedLedger, address: str) -> None:
+    """Send an account wei from the embedded ledger's faucet, unless it has enough."""
+    if ledger.balance(address) >= GAS_MONEY // 2:
+        return
+    send_wei(ledger, ledger.faucet, address, GAS_MONEY)
+
+
+def drip(home: Home, address: str, amount: int) -> None:
+    """Give an account ``amount`` atomic units of the pay token from the embedded ledger's faucet."""
+    ledger = home.ledger
+    token = Contract(ledger, embedded_token(home), load_artifact("PayToken"))
+    token.transact(ledger.faucet, "drip", address, amount)

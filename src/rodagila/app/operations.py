@@ -1,0 +1,252 @@
+"""What a person can do with a home; the command line and the demonstration call these and nothing deeper.
+
+Every function takes an open home first, returns JSON values (amounts are integers of atomic units) and raises
+``RodaError``. ``dry_run`` tells what would be done and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eth_utils.address import is_address, to_checksum_address
+
+from rodagila.app.home import Home
+from rodagila.app.progress import Progress
+from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.money import format_amount
+from rodagila.core.policy import Policy, RecordRules
+from rodagila.core.records import Record
+
+if TYPE_CHECKING:
+    from rodagila.app.daos import Dao
+
+Values = dict[str, Any]
+
+
+def key_new(home: Home, name: str, passphrase: str | None) -> Values:
+    """Make an account with a fresh key."""
+    account = home.keys.new(name, passphrase=passphrase)
+    return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
+
+
+def key_import(home: Home, name: str, secret: str, passphrase: str | None) -> Values:
+    """Keep the private key ``secret`` (64 hex digits) under ``name``."""
+    account = home.keys.import_key(name, secret, passphrase)
+    return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
+
+
+def key_list(home: Home) -> list[Values]:
+    """Return the accounts of the home."""
+    return [{"name": name, "address": address} for name, address in home.keys.names()]
+
+
+def dao_new(
+    home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
+) -> Values:
+    """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
+    from rodagila.app.daos import dao_rows, launch
+    from rodagila.app.holdings import Holdings, split_queries
+    from rodagila.app.turn import begin_turn
+    from rodagila.core.errors import Conflict
+
+    if any(row.name == name for row in dao_rows(home)):
+        raise Conflict("dao_exists", f"A DAO named {name!r} exists in this home.", hint="Choose another name.")
+    if queries is None:
+        raise InvalidInput(
+            "usage",
+            f"The DAO {name!r} needs queries to score contributions and measure its model with.",
+            hint="Give --queries FILE: JSON lines or CSV with text and label or answer.",
+        )
+    scoring, gate = split_queries(_texts(queries))
+    holdings = Holdings(tuple(_texts(reference)) if reference else (), scoring, gate)
+    with home.exclusive("turn"), progress.stage("launch", 2) as stage:
+        dao = launch(home, name, policy, holdings, home.keys.new)
+        stage.advance(1)
+        begin_turn(dao, 1)
+        stage.advance(1)
+    return _dao_values(dao)
+
+
+def dao_list(home: Home) -> list[Values]:
+    """Return the DAOs of the home."""
+    from rodagila.app.daos import Dao, dao_rows
+
+    return [_dao_values(Dao(home, row)) for row in dao_rows(home)]
+
+
+def dao_show(home: Home, name: str) -> Values:
+    """Return one DAO with its policy, turn and balances."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.turns import turn_rows
+
+    dao = dao_named(home, name)
+    token = dao.contract("PayToken")
+    return {
+        **_dao_values(dao),
+        "policy": dao.policy.as_json(),
+        "treasury_balance": token.call("balanceOf", dao.row.treasury),
+        "rewards_balance": token.call("balanceOf", dao.row.rewards),
+        "turns": [{"turn": row.number, "state": row.state} for row in turn_rows(dao)],
+    }
+
+
+def _dao_values(dao: Dao) -> Values:
+    row = dao.row
+    return {
+        "name": row.name,
+        "dao_id": "0x" + row.dao_id,
+        "chain_id": dao.domain.chain_id,
+        "registry": row.registry,
+        "treasury": row.treasury,
+        "rewards": row.rewards,
+        "token": row.token,
+        "policy_hash": "0x" + row.policy_hash,
+    }
+
+
+def contribute(
+    home: Home, path: Path, dao_name: str, key: str, passphrase: str | None, dry_run: bool, progress: Progress
+) -> Values:
+    """Read a file, redact, seal, sign and hand it in; returns the receipt."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.intake import bond_of, receive, seal
+    from rodagila.collect.sources import read_records
+
+    dao = dao_named(home, dao_name)
+    owner = home.keys.get(key, passphrase)
+    with progress.stage("read", 1) as stage:
+        reading = read_records(path, dao.policy.records)
+        stage.advance(1)
+    problems = [{"line": item.line, "code": item.code, "message": item.message} for item in reading.problems]
+    records = [row.record for row in reading.rows]
+    bond = bond_of(dao, owner.address, len(records))
+    preview = {"dao": dao.name, "owner": owner.address, "records": len(records), "bond": bond, "problems": problems}
+    if dry_run:
+        return {**preview, "dry_run": True}
+    with progress.stage("seal and sign", 1) as stage:
+        sealed, authorization = seal(dao, owner, records)
+        turn = receive(dao, sealed, authorization)
+        stage.advance(1)
+    return {
+        **preview,
+        "turn": turn,
+        "contribution_id": "0x" + sealed.contribution_id.hex(),
+        "content_root": "0x" + sealed.contribution.content_root.hex(),
+        "ciphertext_id": "0x" + sealed.manifest.ciphertext_id.hex(),
+        "signature": "0x" + sealed.signature.hex(),
+        "redactions": dict(sealed.redactions),
+    }
+
+
+def turn_close(home: Home, dao_name: str, progress: Progress) -> Values:
+    """Close the DAO's turn: register, prove, learn, value, settle, pay; continues where a killed run was."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.turn import close
+
+    return close(dao_named(home, dao_name), progress)
+
+
+def turn_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's turns with what came of the closed ones."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.turns import turn_rows
+
+    return [
+        {"turn": row.number, "state": row.state, **(row.summary or {})} for row in turn_rows(dao_named(home, dao_name))
+    ]
+
+
+def payout_list(home: Home, dao_name: str, turn: int | None) -> list[Values]:
+    """Return the payouts of a closed turn (the newest by default), by owner."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.payouts import payouts_of
+
+    return payouts_of(dao_named(home, dao_name), turn)
+
+
+def payout_explain(home: Home, dao_name: str, account: str, turn: int | None) -> Values:
+    """Return why an account earned what it did, from the pool to the leaf, recomputed here."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.payouts import explanation_of
+
+    return explanation_of(dao_named(home, dao_name), _address(home, account), turn)
+
+
+def payout_claim(home: Home, dao_name: str, account: str, dry_run: bool) -> Values:
+    """Claim what the account is owed by the newest final root."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.payouts import claim_for
+
+    return claim_for(dao_named(home, dao_name), _address(home, account), dry_run=dry_run)
+
+
+def model_list(home: Home, dao_name: str | None = None) -> list[Values]:
+    """Return the model versions of one DAO or of all."""
+    from rodagila.app.models import model_rows
+
+    return model_rows(home, dao_name)
+
+
+def model_show(home: Home, name: str) -> Values:
+    """Return the card of a model."""
+    found = [row for row in model_list(home) if row["name"] == name]
+    if not found:
+        raise NotFound("model_unknown", f"There is no model named {name!r}.", hint="List them with: roda model list")
+    return found[0]
+
+
+def ask(
+    home: Home, dao_name: str, question: str, key: str, passphrase: str | None, url: str | None, dry_run: bool
+) -> Values:
+    """Ask the DAO's model and pay for the call; without ``url`` a gateway of this home answers."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.serving import ask_paid
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "price": dao.policy.prices.chat, "payer": _address(home, key)}
+    return ask_paid(dao, question, home.keys.get(key, passphrase), url)
+
+
+def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve every DAO's newest model until interrupted; ``ready`` is called with the gateway's address."""
+    from rodagila.app.serving import serve_forever
+
+    serve_forever(home, host, port, ready)
+
+
+def audit(home: Home, dao_name: str | None, turn: int | None) -> Values:
+    """Recompute every root of every closed turn from the ledger and the public files."""
+    from rodagila.app.auditing import audit_home
+
+    return audit_home(home, dao_name, turn)
+
+
+def faucet(home: Home, account: str, amount: int) -> Values:
+    """Give pay tokens and gas money to an account; exists on the embedded ledger alone."""
+    from rodagila.app.daos import drip, embedded_token, give_gas_money
+
+    address = _address(home, account)
+    embedded_token(home)
+    give_gas_money(home.ledger, address)
+    drip(home, address, amount)
+    return {"account": address, "amount": amount, "text": f"{address} received {format_amount(amount)}."}
+
+
+def _address(home: Home, account: str) -> str:
+    if is_address(account):
+        return str(to_checksum_address(account))
+    for name, address in home.keys.names():
+        if name == account:
+            return address
+    raise NotFound(
+        "account_unknown", f"{account!r} is neither an address nor a key of this home.", hint="List keys: roda key list"
+    )
+
+
+def _texts(path: Path) -> list[Record]:
+    from rodagila.collect.sources import read_records
+
+    return [row.record for row in read_records(path, RecordRules(on_malformed="refuse")).rows]

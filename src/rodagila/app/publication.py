@@ -1,0 +1,147 @@
+"""The publication of a turn: its facts put together, its public file kept as a blob, its summary for people."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from rodagila.app.book import Book, embed, read_book
+from rodagila.app.daos import Dao
+from rodagila.app.ledger_steps import bonds_held
+from rodagila.app.models import model_claim, model_row
+from rodagila.app.opening import draw_of, scoring_of
+from rodagila.app.turns import turn_row
+from rodagila.core.hashing import hex0x
+from rodagila.market.fees import fees
+from rodagila.reward.facts import (
+    ACCEPTED,
+    REFUSED,
+    ContributionEntry,
+    TurnFacts,
+    compute,
+    next_excluded,
+)
+from rodagila.reward.public import PublicTurn, dump, load, publish
+from rodagila.reward.roots import Fee
+from rodagila.reward.tree import TurnTree
+from rodagila.value.coverage import Examples
+from rodagila.value.ocis import encode_targets
+
+
+def publish_turn(dao: Dao, turn: int) -> bytes:
+    """Compute what follows from the turn's facts and keep the public file; returns its blob id, which is its hash."""
+    return dao.home.blobs.put(dump(publish(facts_of(dao, turn))))
+
+
+def public_of(dao: Dao, turn: int) -> PublicTurn:
+    """Return the kept public file of a turn."""
+    public_id = turn_row(dao, turn).public_id
+    assert public_id is not None
+    return load(dao.home.blobs.get(public_id))
+
+
+def trees_of(dao: Dao, turn: int) -> tuple[PublicTurn, TurnTree, TurnTree]:
+    """Return the public file with its payout tree and slash tree."""
+    public = public_of(dao, turn)
+    computed = compute(public.facts)
+    return public, computed.payout_tree, computed.slash_tree
+
+
+def facts_of(dao: Dao, turn: int) -> TurnFacts:
+    """Put the facts of a turn together from the log, the proofs, the holdings and the ledger."""
+    book, held, row = read_book(dao, up_to=turn), dao.holdings(), turn_row(dao, turn)
+    scoring, draw = scoring_of(dao, row), draw_of(dao, turn)
+    names = [[record.target for record in part] for part in (book.records, held.reference, scoring.records, held.gate)]
+    table, (records, reference, queries, gate) = encode_targets(*names)
+    before = compute(public_of(dao, turn - 1).facts) if turn > 1 else None
+    return TurnFacts(
+        domain=dao.domain,
+        rewards=dao.row.rewards,
+        turn=turn,
+        policy=dao.policy,
+        code_version=version("rodagila"),
+        embedder=dao.home.embedder.hash,
+        seed=draw.seed,
+        salt=draw.salt,
+        contributions=_entries(dao, book),
+        targets=table,
+        records=Examples(book.vectors, records),
+        reference=Examples(embed(dao, held.reference), reference),
+        queries=Examples(scoring.vectors, queries),
+        weights=scoring.weights,
+        gate=Examples(embed(dao, held.gate), gate),
+        excluded=excluded_before(dao, turn),
+        fees=fees_of(dao, turn),
+        rollover_in=before.outcome.rollover if before else 0,
+        previous=before.settlement.cumulative if before else {},
+        model=model_claim(model_row(dao, turn)),
+        proofs_root=book.proofs_root(),
+    )
+
+
+def excluded_before(dao: Dao, turn: int) -> tuple[int, ...]:
+    """Return the places of records that were slashed in turns before ``turn``."""
+    if turn == 1:
+        return ()
+    facts = public_of(dao, turn - 1).facts
+    return next_excluded(facts, compute(facts).values)
+
+
+def fees_of(dao: Dao, turn: int) -> tuple[Fee, ...]:
+    """Return what each payer paid between the previous turn's record and this one's."""
+    first = (turn_row(dao, turn - 1).last_block or 0) + 1 if turn > 1 else 0
+    last = turn_row(dao, turn).last_block
+    found = fees(dao.home.ledger, dao.row.token, dao.row.treasury, first, last)
+    return tuple(Fee(payer, calls, amount) for payer, calls, amount in found)
+
+
+def _entries(dao: Dao, book: Book) -> tuple[ContributionEntry, ...]:
+    bonds = bonds_held(dao)
+    return tuple(
+        ContributionEntry(
+            id=page.stored.id,
+            owner=page.stored.owner,
+            turn=page.stored.turn,
+            batch=page.stored.batch or 0,
+            bond=bonds.get(page.stored.id, 0),
+            statuses=tuple(_status(item) for item in page.details),
+        )
+        for page in book.pages
+    )
+
+
+def _status(item: dict[str, Any]) -> int:
+    if item["status"] == "accepted":
+        return ACCEPTED
+    earlier = item["duplicate_of"]
+    # A duplicate of the reference corpus has no place in the log.
+    return int(earlier) if item["status"] == "duplicate" and earlier is not None and earlier >= 0 else REFUSED
+
+
+def summary_of(dao: Dao, turn: int) -> dict[str, Any]:
+    """Return what people are shown of a closed turn."""
+    public, payouts, _ = trees_of(dao, turn)
+    facts, outcome = public.facts, public.outcome
+    card = model_row(dao, turn)["card"]
+    return {
+        "turn": turn,
+        "records": len(facts.records),
+        "metric": card["metric"]["name"],
+        "value": card["metric"]["value_ppm"] / 1e6,
+        "low": card["metric"]["low_ppm"] / 1e6,
+        "high": card["metric"]["high_ppm"] / 1e6,
+        "baseline": card["baseline"]["value_ppm"] / 1e6,
+        "lambda_ppm": outcome.lambda_ppm,
+        "calls": sum(fee.calls for fee in facts.fees),
+        "fees": sum(fee.amount for fee in facts.fees),
+        "pool": outcome.pool,
+        "paid": outcome.paid,
+        "slashed": sum(outcome.slashes.values()),
+        "dust": outcome.dust,
+        "rollover": outcome.rollover,
+        "root": hex0x(payouts.root),
+        "model": hex0x(facts.model.hash),
+        "slots": int(np.count_nonzero(compute(facts).values.slot)),
+    }

@@ -1,0 +1,145 @@
+"""The gateway over a home: each DAO's newest model on a real port, or for the length of one call.
+
+A model is put together from the sealed contributions in memory; the index on disk holds ids and vectors only.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from eth_account.signers.local import LocalAccount
+
+from rodagila.app.daos import Dao, dao_rows
+from rodagila.app.home import Home
+from rodagila.app.models import newest_model, vertical_model
+from rodagila.client import Client
+from rodagila.core.errors import Conflict, NotFound, Unreachable
+from rodagila.market.calls import Calls
+from rodagila.market.paywall import Paywall
+from rodagila.market.prices import Token, network_of
+from rodagila.serve.catalogue import Catalogue, ServedModel
+from rodagila.serve.feedback import FeedbackBook
+from rodagila.serve.gateway import GatewayContext, create_app
+
+WATCH_SECONDS = 2.0
+
+
+class Gateway:
+    """One gateway: its catalogue of models and its paywall, for the DAOs of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.catalogue = Catalogue()
+        self.context: GatewayContext | None = None
+
+    def publish(self, dao: Dao) -> bool:
+        """Offer the DAO's newest model if it is not offered yet; False if there was nothing new."""
+        card = newest_model(dao)
+        if card is None:
+            return False
+        try:
+            if self.catalogue.find(dao.name).turn == card["turn"]:
+                return False
+            self.catalogue.withdraw(self.catalogue.find(dao.name).name)
+        except NotFound:
+            pass  # the first model of this DAO
+        self.catalogue.publish(
+            ServedModel(
+                dao=dao.name,
+                turn=card["turn"],
+                domain=dao.domain,
+                treasury=dao.row.treasury,
+                policy=dao.policy,
+                model=vertical_model(dao, card),
+                created=dao.home.clock(),
+            )
+        )
+        return True
+
+    def app(self) -> Any:
+        """Return the ASGI application; raises ``NotFound`` if the home has no DAO."""
+        daos = [Dao(self.home, row) for row in dao_rows(self.home)]
+        if not daos:
+            raise NotFound("dao_unknown", "This home has no DAO to serve.", hint="Launch one: roda dao new NAME")
+        for dao in daos:
+            self.publish(dao)
+        calls = Calls(self.home.database)
+        paywall = Paywall(self.home.ledger, Token(daos[0].row.token), daos[0].account("gateway"), calls)
+        self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
+        return create_app(self.context)
+
+
+@contextmanager
+def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[Gateway, str]]:
+    """Run a gateway on a thread while the block lasts; gives the gateway and its address. Port 0 takes a free one."""
+    gateway = Gateway(home)
+    with _listen(host, port) as listener:
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(gateway.app(), log_config=None, lifespan="off", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            _wait_for(server, thread)
+            yield gateway, address
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)
+
+
+def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until interrupted; a model that a closed turn publishes meanwhile is offered within seconds."""
+    with running(home, host, port) as (gateway, address):
+        ready(address)
+        try:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                for row in dao_rows(home):
+                    gateway.publish(Dao(home, row))
+        except KeyboardInterrupt:
+            return
+
+
+def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
+    """Ask the DAO's model through a gateway, paying from ``account``; without ``url`` through one of this home."""
+    if url is None:
+        with running(dao.home) as (_, address):
+            return ask_paid(dao, question, account, address)
+    price = dao.policy.prices.chat
+    network = network_of(dao.domain.chain_id)
+    with Client(url, account, token=dao.row.token, network=network, max_amount=price) as client:
+        reply = client.ask(dao.name, question)
+    receipt = reply.receipt
+    return {
+        "dao": dao.name,
+        "answer": reply.text,
+        "citations": reply.hits,
+        "paid": receipt.receipt.amount if receipt else 0,
+        "receipt": receipt.as_json() if receipt else None,
+    }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Conflict(
+            "port_in_use", f"Port {port} on {host} cannot be used: {error.strerror}.", hint="Give another --port."
+        ) from error
+    return listener
+
+
+def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise Unreachable("unreachable", "The gateway did not start.", hint="Run it with RODA_DEBUG=1.")
+        time.sleep(0.01)
