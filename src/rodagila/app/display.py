@@ -14,7 +14,22 @@ from rodagila.core.money import PPM, format_amount
 
 AMOUNTS = frozenset(
     {
-        *("amount", "balance", "bond", "claimable", "claimed", "cumulative", "dust", "fees", "net", "owed", "paid"),
+        *(
+            "amount",
+            "balance",
+            "bond",
+            "claimable",
+            "claimed",
+            "claimed_before",
+            "cumulative",
+            "due",
+            "dust",
+            "earned",
+            "fees",
+            "net",
+            "owed",
+            "paid",
+        ),
         *("pay", "payable", "payout", "pool", "price", "rewards_balance", "rollover", "rollover_in", "rollover_out"),
         *("seed_pool", "slash", "slashed", "total", "treasury_balance", "unclaimed"),
     }

@@ -40,13 +40,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A line with its interval band; ``band`` and ``line`` are SVG point lists."""
+    """A line with its interval band; ``band`` and ``line`` are SVG point lists, ``baseline`` is a level to compare."""
 
     points: tuple[Point, ...]
     line: str
     band: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+    baseline: Tick | None
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -89,9 +90,10 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[Tick]:
     return [Tick(n * step, f"{n * step:.{decimals}f}") for n in range(first, last + 1)]
 
 
-def lines(names: Sequence[str], values: Sequence[tuple[float, float, float]]) -> Lines:
-    """Return the plot of ``values`` (value, low, high), one for each name on the x axis."""
-    ticks = nice_ticks(min(low for _, low, _ in values), max(high for _, _, high in values))
+def lines(names: Sequence[str], values: Sequence[tuple[float, float, float]], baseline: float | None = None) -> Lines:
+    """Return the plot of ``values`` (value, low, high), one for each name on the x axis, and of a level."""
+    levels = [baseline] if baseline is not None else []
+    ticks = nice_ticks(min([low for _, low, _ in values] + levels), max([high for _, _, high in values] + levels))
     floor, span = ticks[0].at, (ticks[-1].at - ticks[0].at) or 1.0
 
     def x(index: int) -> float:
@@ -111,6 +113,7 @@ def lines(names: Sequence[str], values: Sequence[tuple[float, float, float]]) ->
         " ".join(f"{across},{down}" for across, down in outline),
         tuple(Tick(point.x, name) for point, name in zip(points, names, strict=True)),
         tuple(Tick(y(tick.at), tick.text) for tick in ticks),
+        None if baseline is None else Tick(y(baseline), f"{baseline:.3f}"),
     )
 
 
@@ -118,9 +121,8 @@ def bars(rows: Sequence[tuple[str, float, str, str]]) -> Bars:
     """Return horizontal bars of ``rows`` (label, value, text of the value, kind); negative values go to the left."""
     low = min(0.0, *(value for _, value, _, _ in rows))
     high = max(0.0, *(value for _, value, _, _ in rows))
-    left = LABEL_WIDTH + (VALUE_WIDTH if low < 0 else 0)
-    scale = (WIDTH - left - VALUE_WIDTH) / ((high - low) or 1.0)
-    zero = left - low * scale
+    scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / ((high - low) or 1.0)
+    zero = LABEL_WIDTH - low * scale
     drawn = []
     for index, (label, value, text, kind) in enumerate(rows):
         x, width = (zero + value * scale, -value * scale) if value < 0 else (zero, value * scale)

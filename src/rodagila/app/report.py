@@ -85,9 +85,12 @@ def headline(result: Row) -> list[tuple[str, str]]:
     first, last = fraction(turns[0]["value"]), fraction(turns[-1]["value"])
     return [
         (f"{printable(str(turns[-1]['metric']))}, first to last turn", f"{first:.3f} → {last:.3f}"),
-        ("records of the owners", f"{sum(int(turn['records']) for turn in turns):,}"),
+        ("records that take part at the end", f"{int(turns[-1]['records']):,}"),
         ("paid to owners", format_amount(sum(int(turn["paid"]) for turn in turns))),
-        ("earned by freeloaders", format_amount(sum(net(owner) for owner in owners if owner["kind"] != HONEST))),
+        (
+            "earned by freeloaders",
+            format_amount(sum(int(owner["payout"]) for owner in owners if owner["kind"] != HONEST)),
+        ),
         ("money conserved", "to the unit" if all(conserves(turn) for turn in turns) else "NOT conserved"),
         ("audit", "agrees" if result["audit"]["ok"] else "DIFFERS"),
     ]
@@ -98,14 +101,9 @@ def conserves(turn: Row) -> bool:
     return int(turn["paid"]) + int(turn["dust"]) + int(turn["rollover"]) == int(turn["pool"])
 
 
-def net(owner: Row) -> int:
-    """Return what an owner is left with: the payout less what was slashed, where that is given."""
-    return int(owner["payout"]) - int(owner.get("slashed", 0))
-
-
 def by_payout(owners: Sequence[Row]) -> list[Row]:
     """Return the owners, those that earned most first."""
-    return sorted(owners, key=lambda owner: (-net(owner), str(owner["owner"])))
+    return sorted(owners, key=lambda owner: (-int(owner["payout"]), str(owner["owner"])))
 
 
 def by_kind(owners: Sequence[Row]) -> list[dict[str, Any]]:
@@ -113,7 +111,7 @@ def by_kind(owners: Sequence[Row]) -> list[dict[str, Any]]:
     kinds = sorted({str(owner["kind"]) for owner in owners}, key=lambda kind: (kind != HONEST, kind))
     rows = []
     for kind in kinds:
-        nets = [net(owner) for owner in owners if owner["kind"] == kind]
+        nets = [int(owner["payout"]) for owner in owners if owner["kind"] == kind]
         rows.append({"kind": kind, "owners": len(nets), "mean": round(mean(nets)), "sum": sum(nets)})
     return rows
 
@@ -128,19 +126,22 @@ def by_stage(stages: Sequence[Row]) -> list[tuple[str, float]]:
 
 def owner_columns(owners: Sequence[Row]) -> list[str]:
     """Return the columns of the owners' table."""
-    known = ("owner", "kind", "turn", "records", "payout", "slashed", "net")
+    known = ("owner", "kind", "turn", "records", "earned", "slashed", "payout")
     return [key for key in known if any(key in owner for owner in owners)]
 
 
 def metric_plot(turns: Sequence[Row]) -> Lines | None:
-    """Return the metric by turn with its interval."""
+    """Return the metric by turn with its interval, and the metric of the reference corpus alone where it is given."""
     values = [(fraction(turn["value"]), fraction(turn["low"]), fraction(turn["high"])) for turn in turns]
-    return lines([str(turn["turn"]) for turn in turns], values) if values else None
+    baseline = [fraction(turn["baseline"]) for turn in turns if "baseline" in turn]
+    return lines([str(turn["turn"]) for turn in turns], values, baseline[-1] if baseline else None) if values else None
 
 
 def owner_plot(owners: Sequence[Row]) -> Bars | None:
     """Return what each owner was left with; freeloaders carry their kind in the label."""
-    return _amount_bars([(_owner_label(owner), net(owner), _colour(str(owner["kind"]))) for owner in owners[:CHARTED]])
+    return _amount_bars(
+        [(_owner_label(owner), int(owner["payout"]), _colour(str(owner["kind"]))) for owner in owners[:CHARTED]]
+    )
 
 
 def kind_plot(kinds: Sequence[Row]) -> Bars | None:
@@ -164,7 +165,8 @@ def steps(explanation: Row | None) -> list[tuple[str, str]]:
 
 
 STEPS = (
-    ("The account", "account"),
+    ("The owner", "owner"),
+    ("Its account", "account"),
     ("Turn", "turn"),
     ("The pool of the turn", "pool"),
     ("Share of it that the measured lift releases", "lambda_ppm"),

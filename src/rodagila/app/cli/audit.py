@@ -38,7 +38,7 @@ def audit(context: click.Context, dao: str | None, turn: int | None, home: Path,
 def audit_line(result: dict[str, Any]) -> str:
     """Return the outcome in one line."""
     turns = result.get("turns", result.get("roots", 0))
-    count = len(turns) if isinstance(turns, list) else int(turns)
+    count = turns if isinstance(turns, int) else len(turns)
     of = "1 turn" if count == 1 else f"{count} turns"
     if result["ok"]:
         return f"Audit: every root of {of} was recomputed and agrees."

@@ -63,8 +63,7 @@ def demo(context: click.Context, /, out: Path, no_freeloaders: bool, as_json: bo
     from rodagila.app.scenario import Options
 
     given = {name: value for name, value in sizes.items() if value is not None}
-    outcome: Any = run_demo(Options(out=out, freeloaders=not no_freeloaders, **given), progress_on_stderr())
-    result: dict[str, Any] = outcome if isinstance(outcome, dict) else outcome.as_json()
+    result = run_demo(Options(out=out, freeloaders=not no_freeloaders, **given), progress_on_stderr())
     result["report"] = str(write_report(result, out / "report.html"))
     if as_json:
         click.echo(json.dumps(result, indent=2))
@@ -79,7 +78,10 @@ def show_demo(result: dict[str, Any]) -> None:
     show_table(result["turns"], TURN_COLUMNS)
     click.echo()
     owners = sorted(result["owners"], key=lambda owner: -owner["payout"])
-    show_table([owner | {"kind": marked(owner["kind"])} for owner in owners], ("owner", "kind", "payout"))
+    show_table(
+        [owner | {"kind": marked(owner["kind"])} for owner in owners],
+        ("owner", "kind", "turn", "records", "earned", "slashed", "payout"),
+    )
     click.echo()
     click.echo(audit_line(result["audit"]))
     click.echo(f"Report: {result['report']}")

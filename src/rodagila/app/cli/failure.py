@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from typing import Any
 
 import click
 
@@ -54,12 +55,18 @@ def report_failure(error: RodaError, as_json: bool) -> int:
         click.echo(json.dumps({"error": error.problem()}, indent=2))
         return error.exit_status
     click.echo(f"Error: {printable(error.message)}", err=True)
-    for problem in error.details.get("problems", [])[1:]:
-        where = f"line {problem['line']}: {problem['field']}" if problem["line"] else problem["field"]
-        click.echo(printable(f"  {where}: {problem['problem']}. {problem['fix']}"), err=True)
     if error.hint:
         click.echo(printable(f"  {error.hint}"), err=True)
+    if error.code == "policy_invalid":
+        _tell_the_others(error.details.get("problems", [])[1:])
     return error.exit_status
+
+
+def _tell_the_others(problems: list[dict[str, Any]]) -> None:
+    """Tell the problems of a policy after the first, which the message holds."""
+    for problem in problems:
+        where = ": ".join(filter(None, (f"line {problem['line']}" if problem["line"] else "", problem["field"])))
+        click.echo(printable(f"{where}: {problem['problem']}.\n  {problem['fix']}"), err=True)
 
 
 def first_line(text: str) -> str:

@@ -65,6 +65,9 @@ def list_(*, home: Path, as_json: bool) -> None:
 
 
 def _secret(source: BinaryIO) -> str:
+    if source.isatty():
+        typed: str = click.prompt("Private key", hide_input=True, err=True)
+        return typed
     data = source.read(SECRET_LIMIT + 1)
     if len(data) > SECRET_LIMIT or not data.isascii():
         raise InvalidInput(

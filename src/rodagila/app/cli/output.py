@@ -50,7 +50,11 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -
         table.add_column(title(key), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(key, row.get(key))) for key in keys))
-    _console().print(table)
+    console = _console()
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def show_facts(body: Mapping[str, Any], columns: Sequence[str] = (), indent: str = "") -> None:

@@ -5,7 +5,7 @@ python -m rodagila.app.cli.reference > docs/cli.md
 
 from __future__ import annotations
 
-import textwrap
+import inspect
 from collections.abc import Iterator
 
 import click
@@ -42,15 +42,16 @@ def _section(context: click.Context) -> str:
     command = context.command
     depth = "#" * (2 + context.command_path.count(" "))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    lines = [f"{depth} {context.command_path}", "", textwrap.dedent(command.help or "").strip(), "", f"    {usage}", ""]
+    lines = [f"{depth} {context.command_path}", "", inspect.cleandoc(command.help or ""), "", f"    {usage}", ""]
     if isinstance(command, click.Group):
         lines += _table("command", [(name, one.get_short_help_str(200)) for name, one in command.commands.items()])
-    lines += _table("option", [row for row in _options(context) if row[0] != "-h, --help"])
+    lines += _table("option", _options(context))
     return "\n".join(lines)
 
 
 def _options(context: click.Context) -> list[tuple[str, str]]:
-    records = [parameter.get_help_record(context) for parameter in context.command.get_params(context)]
+    """Return (option, meaning) of each option but ``--help``, which every command has."""
+    records = [parameter.get_help_record(context) for parameter in context.command.params]
     return [record for record in records if record is not None]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rodagila.app.cli.groups import Nouns
-from rodagila.app.cli.options import dao_option, home_option, json_option
+from rodagila.app.cli.options import dao_option, dry_run_option, home_option, json_option
 from rodagila.app.cli.output import emit
 from rodagila.app.cli.session import open_home
 from rodagila.app.progress import progress_on_stderr
@@ -20,14 +20,22 @@ def turn() -> None:
 
 @turn.command("close")
 @dao_option
+@dry_run_option
 @home_option
 @json_option
-def close(*, dao: str, home: Path, as_json: bool) -> None:
-    """Close the open turn: prove, learn, value and settle; if it was interrupted, resume it."""
+def close(*, dao: str, dry_run: bool, home: Path, as_json: bool) -> None:
+    """Close the open turn: prove, learn, value and settle.
+
+    A turn whose closing was interrupted is continued where it was; nothing is paid twice.
+    """
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.turn_close(opened, dao, progress_on_stderr()), as_json)
+        if dry_run:
+            unfinished = [row for row in operations.turn_list(opened, dao) if row["state"] != "closed"]
+            emit({"dao": dao, "dry_run": True, "would_close": [row["turn"] for row in unfinished[:1]]}, as_json)
+        else:
+            emit(operations.turn_close(opened, dao, progress_on_stderr()), as_json)
 
 
 @turn.command("list")
