@@ -1,0 +1,189 @@
+"""What every ledger answers alike: the embedded one, and a node behind JSON-RPC (anvil)."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from eth_abi.abi import encode
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from evm_programs import COUNTER, REFUSER, RELAY, TOPIC, creation, word
+
+from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.genesis import FAUCET_WEI, faucet_account
+from rodagila.chain.port import EMBEDDED_CHAIN_ID, Ledger, Reverted, TxReceipt
+from rodagila.chain.rpc import RpcLedger
+from rodagila.chain.trie import keccak256
+from rodagila.core.errors import Conflict, InvalidInput, NotFound, RefusedByPolicy, Unreachable
+
+FAUCET = faucet_account()
+ADA: LocalAccount = Account.from_key(keccak256(b"ada"))
+SINK = "0x000000000000000000000000000000000000bEEF"
+
+
+def loaded_bench(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_ledger", root / "benches" / "bench_ledger.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["embedded", "rpc"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path, project_root: Path) -> Iterator[Ledger]:
+    if request.param == "embedded":
+        with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded:
+            yield embedded
+        return
+    bench = loaded_bench(project_root)
+    program = bench.anvil_path()
+    if program is None:
+        pytest.skip("needs anvil: set ANVIL or run npm install @foundry-rs/anvil in contracts/")
+    with bench.running_anvil(program) as anvil:
+        anvil.call("anvil_setBalance", FAUCET.address, hex(FAUCET_WEI))
+        with RpcLedger.open(f"http://127.0.0.1:{anvil.connection.port}") as remote:
+            yield remote
+
+
+def signed(ledger: Ledger, account: LocalAccount, to: str | None, data: bytes = b"", **fields: int) -> bytes:
+    target = {} if to is None else {"to": to}
+    fees = {"maxFeePerGas": 1000, "maxPriorityFeePerGas": 0, "chainId": EMBEDDED_CHAIN_ID}
+    fields = {"value": 0, "gas": 1_000_000, "nonce": ledger.nonce(account.address)} | fields
+    return bytes(account.sign_transaction({"data": data, **target, **fees, **fields}).raw_transaction)
+
+
+def act(ledger: Ledger, to: str | None, data: bytes = b"", **fields: int) -> TxReceipt:
+    return ledger.receipt(ledger.send(signed(ledger, FAUCET, to, data, **fields)))
+
+
+def deployed(ledger: Ledger, runtime: bytes) -> str:
+    place = act(ledger, None, creation(runtime)).contract_address
+    assert place is not None
+    return place
+
+
+def test_it_is_a_ledger_of_the_embedded_chain(ledger: Ledger) -> None:
+    assert isinstance(ledger, Ledger)
+    assert ledger.chain_id == EMBEDDED_CHAIN_ID
+    assert ledger.base_fee() == 7
+    assert ledger.timestamp() == ledger.block(ledger.block_number()).timestamp
+
+
+def test_a_transfer_is_in_the_receipt_the_block_and_the_balances(ledger: Ledger) -> None:
+    raw = signed(ledger, FAUCET, ADA.address, value=10**18, gas=21_000)
+    tx_hash = ledger.send(raw)
+    receipt, block = ledger.receipt(tx_hash), ledger.block(ledger.block_number())
+    assert tx_hash == keccak256(raw)
+    assert ledger.transaction(tx_hash) == raw
+    assert block.transactions == (tx_hash,)
+    assert block.parent_hash == ledger.block(block.number - 1).hash
+    assert (receipt.block_number, receipt.index, receipt.status) == (block.number, 0, 1)
+    assert (receipt.sender, receipt.to, receipt.contract_address) == (FAUCET.address, ADA.address, None)
+    assert receipt.gas_used == block.gas_used == 21_000
+    assert ledger.balance(ADA.address) == 10**18
+    assert ledger.balance(FAUCET.address) == FAUCET_WEI - 10**18 - 21_000 * block.base_fee
+    assert (ledger.nonce(FAUCET.address), ledger.nonce(ADA.address)) == (1, 0)
+
+
+def test_a_contract_runs_logs_and_is_read(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    assert ledger.code(counter) == COUNTER
+    assert ledger.call(counter, b"") == word(1)
+    first, second = act(ledger, counter), act(ledger, counter)
+    assert ledger.storage(counter, 0) == 2
+    faucet = word(FAUCET.address)
+    assert [log.topics for log in first.logs] == [(TOPIC, faucet)]
+    assert [log.data for log in first.logs + second.logs] == [word(1), word(2)]
+    assert ledger.logs(counter) == [*first.logs, *second.logs]
+    assert ledger.logs(counter, [None, [faucet, word(5)]]) == ledger.logs(topics=[TOPIC]) == ledger.logs(counter)
+    assert ledger.logs(counter, from_block=second.block_number) == list(second.logs)
+    assert ledger.logs(counter, to_block=first.block_number) == list(first.logs)
+    assert ledger.logs(counter, [faucet]) == ledger.logs(counter, [[]]) == ledger.logs(SINK) == []
+
+
+def test_a_refusal_carries_the_contract_s_reason(ledger: Ledger) -> None:
+    refuser = deployed(ledger, REFUSER)
+    for ask in (lambda: ledger.call(refuser, b""), lambda: ledger.estimate_gas(refuser, b"", sender=FAUCET.address)):
+        with pytest.raises(Reverted, match="no entry") as caught:
+            ask()
+        assert caught.value.data == bytes.fromhex("08c379a0") + encode(["string"], ["no entry"])
+    receipt = act(ledger, refuser)
+    assert (receipt.status, receipt.logs) == (0, ())
+    failed = act(ledger, None, REFUSER)
+    assert (failed.status, failed.contract_address) == (0, None)
+
+
+def test_an_estimate_suffices(ledger: Ledger) -> None:
+    relay, counter = deployed(ledger, RELAY), deployed(ledger, COUNTER)
+    limit = ledger.estimate_gas(relay, word(counter), sender=FAUCET.address)
+    receipt = act(ledger, relay, word(counter), gas=limit)
+    assert receipt.status == 1
+    assert receipt.gas_used <= limit <= receipt.gas_used * 2
+
+
+def test_a_list_is_taken_in_order(ledger: Ledger) -> None:
+    raws = [signed(ledger, FAUCET, SINK, nonce=n, value=n + 1, gas=21_000) for n in range(5)]
+    hashes = ledger.send_many(raws)
+    assert hashes == list(map(keccak256, raws))
+    assert [ledger.receipt(h).status for h in hashes] == [1] * 5
+    assert ledger.balance(SINK) == 15
+
+
+def test_wrong_nonces_are_refused_before_anything_happens(ledger: Ledger) -> None:
+    act(ledger, SINK, value=1)
+    for nonces in ([0], [2], [1, 3], [1, 1]):
+        with pytest.raises(Conflict) as caught:
+            ledger.send_many([signed(ledger, FAUCET, SINK, nonce=n, value=9) for n in nonces])
+        assert caught.value.code == "nonce_wrong"
+        assert caught.value.details["given"] == nonces[-1]
+        assert caught.value.details["expected"] == (1 if len(nonces) == 1 else 2)
+    assert ledger.balance(SINK) == 1
+
+
+def test_other_chains_bad_bytes_and_empty_pockets_are_refused(ledger: Ledger) -> None:
+    with pytest.raises(RefusedByPolicy):
+        ledger.send(signed(ledger, FAUCET, SINK, chainId=1))
+    for raw in (b"", b"\x02\x00", signed(ledger, ADA, SINK, value=1), signed(ledger, FAUCET, SINK, gas=20_999)):
+        with pytest.raises(InvalidInput) as caught:
+            ledger.send(raw)
+        assert caught.value.code == "transaction_invalid"
+
+
+def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
+    for ask in (ledger.receipt, ledger.transaction):
+        with pytest.raises(NotFound):
+            ask(bytes(32))
+    with pytest.raises(NotFound):
+        ledger.block(1000)
+
+
+def test_a_node_that_does_not_answer_is_unreachable() -> None:
+    with pytest.raises(Unreachable):
+        RpcLedger.open("http://127.0.0.1:9", timeout=2)
+    with pytest.raises(Unreachable):
+        RpcLedger.open("no address")
+
+
+def test_a_node_that_answers_something_else_is_unreachable() -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(Unreachable, match="not JSON-RPC"):
+            RpcLedger.open(f"http://127.0.0.1:{server.server_port}")
+        thread.join()
