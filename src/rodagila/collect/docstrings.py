@@ -67,7 +67,9 @@ MAX_QUERY_CHARS = 300
 _MAX_FILE_BYTES = 150_000
 _MAX_FILES = 120
 _PER_FILE = 12
-_SKIPPED = re.compile(r"(?:^|[/_.])(?:tests?|testing|conftest|idlelib|lib2to3|site-packages|__pycache__|_vendor)(?:[/_.]|$)")
+_SKIPPED = re.compile(
+    r"(?:^|[/_.])(?:tests?|testing|conftest|idlelib|lib2to3|site-packages|__pycache__|_vendor)(?:[/_.]|$)"
+)
 _SECTION = re.compile(
     r"^\s*(?:\.\. |>>> |:\w+[^:\n]*:|-{3,}|={3,}|@\w|(?:Args|Arguments|Params|Parameters|Returns?|Raises|Yields|Notes?"
     r"|Examples?|Usage|See Also|References|Attributes|Warnings?|Other Parameters|Keyword Args)\s*:?\s*$)",
