@@ -126,11 +126,15 @@ def test_an_unexpected_exception_is_one_sentence_without_a_traceback(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "unexpected"
 
 
-def test_a_traceback_is_shown_only_when_it_is_asked_for(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_traceback_is_shown_only_when_it_is_asked_for(
+    failing: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RODA_DEBUG", "1")
-    failing(KeyError("what"))
-    with pytest.raises(KeyError):
-        run(["fail"])
+    failing(errors.NotFound("dao_unknown", "There is no DAO."))
+    assert run(["fail", "--json"]) == 4
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.err
+    assert json.loads(captured.out)["error"]["code"] == "dao_unknown"
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), click.Abort()], ids=["ctrl-c", "abort"])

@@ -96,12 +96,29 @@ def test_each_shell_gets_a_completion_script(shell: str, capsys: pytest.CaptureF
     assert "_RODA_COMPLETE" in capsys.readouterr().out
 
 
-def test_a_shell_completes_commands_and_options() -> None:
+@pytest.mark.parametrize(
+    ("words", "place", "completed"),
+    [
+        ("roda payout ex", 2, "plain,explain\n"),
+        ("roda key import --fi", 3, "plain,--file\n"),
+        ("roda ask what --key a", 4, "plain,ada\nplain,anna\n"),
+        ("roda payout claim --account b", 4, "plain,bob\n"),
+    ],
+)
+def test_a_shell_completes_commands_options_and_keys(words: str, place: int, completed: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    for name in ("ada", "anna", "bob"):
+        (tmp_path / "keys" / f"{name}.json").write_text("{}")
     done = subprocess.run(
         [sys.executable, "-c", "from rodagila.app.cli import main; main()"],
-        env={"_RODA_COMPLETE": "bash_complete", "COMP_WORDS": "roda payout ex", "COMP_CWORD": "2"},
+        env={
+            "_RODA_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(place),
+            "RODA_HOME": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == "plain,explain\n"
+    assert done.stdout == completed

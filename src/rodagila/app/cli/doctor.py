@@ -18,8 +18,9 @@ from rodagila.app.cli.output import emit
 def doctor(context: click.Context, port: int, home: Path, as_json: bool) -> None:
     """Check this machine and the home; exits with 1 if something must be fixed."""
     from rodagila.app.cli.health import checks
+    from rodagila.app.progress import progress_on_stderr
 
-    outcomes = [check() for check in checks(home, port)]
+    outcomes = [check() for check in checks(home, port, progress_on_stderr())]
     ok = all(outcome.ok for outcome in outcomes)
     if as_json:
         emit({"ok": ok, "checks": [outcome.as_json() for outcome in outcomes]}, as_json)

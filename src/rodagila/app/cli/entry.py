@@ -9,6 +9,7 @@ Heavy parts of the system are imported inside the commands, so that ``roda --hel
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -79,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except Exception as error:
         if debugging():
-            raise
+            traceback.print_exc()
         return report_failure(problem_of(error), as_json)
     return status if isinstance(status, int) else 0
 

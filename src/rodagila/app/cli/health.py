@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rodagila.app.progress import SILENT, Progress
 from rodagila.core.errors import RodaError
 
 FREE_BYTES = 1 << 30
@@ -47,7 +48,7 @@ class Outcome:
         return f"{text}\n      fix: {self.fix}" if self.fix else text
 
 
-def checks(home: Path, port: int) -> Iterator[Callable[[], Outcome]]:
+def checks(home: Path, port: int, progress: Progress = SILENT) -> Iterator[Callable[[], Outcome]]:
     """Yield every check, in the order in which they are worth reading; none raises."""
     for name, check in (
         ("Python", python_version),
@@ -56,7 +57,7 @@ def checks(home: Path, port: int) -> Iterator[Callable[[], Outcome]]:
         ("home", partial(home_writable, home)),
         ("disk", partial(free_disk, home)),
         ("database", partial(write_ahead_log, home)),
-        ("ledger", partial(ledger_verifies, home)),
+        ("ledger", partial(ledger_verifies, home, progress)),
         ("port", partial(port_free, port)),
         ("clock", partial(clock_sane, home)),
     ):
@@ -149,15 +150,18 @@ def write_ahead_log(home: Path) -> Outcome:
     return Outcome("database", ok, found, "" if ok else "Move RODA_HOME to a local disk; network disks lack it.")
 
 
-def ledger_verifies(home: Path) -> Outcome:
+def ledger_verifies(home: Path, progress: Progress = SILENT) -> Outcome:
     """Execute the embedded ledger's blocks again and compare everything, where there is a ledger."""
     path = home / "ledger.sqlite"
     if not path.exists():
         return Outcome("ledger", True, "none yet; it is made at its first use")
     from rodagila.chain.embedded import EmbeddedLedger
 
-    with EmbeddedLedger.open(path) as ledger:
-        ledger.verify()
+    with (
+        EmbeddedLedger.open(path) as ledger,
+        progress.stage("Verify the ledger", ledger.block_number()) as stage,
+    ):
+        ledger.verify(lambda done, total: stage.advance(1))
         return Outcome("ledger", True, f"{ledger.block_number():,} blocks were executed again and agree")
 
 

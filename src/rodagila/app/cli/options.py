@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class Expanded(click.Path):
         return super().convert(str(Path(value).expanduser()), param, ctx)
 
 
+def complete_key(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the home's keys that begin with ``incomplete``, for shells."""
+    home = context.params.get("home") or os.environ.get("RODA_HOME") or DEFAULT_HOME
+    names = (path.stem for path in (Path(home).expanduser() / "keys").glob("*.json"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 amount_type = Amount()
 home_option = click.option(
     "--home",
@@ -58,5 +66,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; sign, pay and change nothing.")
 dao_option = click.option("--dao", required=True, metavar="NAME", help="The DAO, by its name in this home.")
 any_dao_option = click.option("--dao", metavar="NAME", help="Only this DAO; without it, every DAO of the home.")
-key_option = click.option("--key", required=True, metavar="NAME", help="The account, by its name in this home.")
+key_option = click.option(
+    "--key", required=True, metavar="NAME", shell_complete=complete_key, help="The account, by its name in this home."
+)
 turn_option = click.option("--turn", type=click.IntRange(min=1), help="Only this turn.")

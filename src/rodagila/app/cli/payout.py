@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from rodagila.app.cli.groups import Nouns
-from rodagila.app.cli.options import dao_option, dry_run_option, home_option, json_option, turn_option
+from rodagila.app.cli.options import complete_key, dao_option, dry_run_option, home_option, json_option, turn_option
 from rodagila.app.cli.output import emit
 from rodagila.app.cli.session import open_home
 
@@ -20,6 +20,7 @@ account_option = click.option(
     "account",
     required=True,
     metavar="NAME|ADDRESS",
+    shell_complete=complete_key,
     help="The account: a key's name in this home, or an address.",
 )
 
