@@ -46,7 +46,7 @@ def test_a_payment_is_served_once_across_a_restart(stand: Stand) -> None:
     assert stand.balance(stand.buyer.address) == before
 
 
-@pytest.mark.parametrize("step", ["answer", "settle_payment", "serve"])
+@pytest.mark.parametrize("step", ["claim", "settle_payment", "serve"])
 def test_a_crash_at_any_step_is_mended_by_the_same_payment(
     stand: Stand, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Paid calls on disk: one row for one payment, so that a payment is served at most once, across restarts too.
 
-A row is *claimed* before the handler runs, gets its response before the money moves, and is *served* once the money
-has moved and the receipt is signed. Whatever instant a crash takes, the row and the ledger together tell what is left
+A row is *claimed* with its response before the money moves, and *served* once the money has moved and the receipt is
+signed. Whatever instant a crash takes, the row and the ledger together tell what is left
 to do (``market.paywall``). The response's bytes are forgotten when no retry can ask for them any more.
 
 >>> calls = Calls(database)  # doctest: +SKIP
@@ -31,8 +31,7 @@ SERVED = "served"
 class Call:
     """One paid call. ``digest`` is the signed payment's hash, ``created`` in seconds.
 
-    ``response`` is None before the handler has answered and after the bytes were forgotten; ``places`` are the
-    records that the response cites.
+    ``response`` is None after the bytes were forgotten; ``places`` are the records that the response cites.
     """
 
     id: bytes
@@ -74,7 +73,8 @@ class Calls:
         return _call(row)
 
     def claim(self, call: Call) -> bool:
-        """Record that ``call`` begins; False if its payment is already here."""
+        """Keep an answered call before its money moves; False if its payment is already here."""
+        headers = {"digest": call.digest.hex(), "media_type": call.media_type, "places": list(call.places)}
         values = {
             "id": call.id.hex(),
             "dao": call.dao,
@@ -84,7 +84,8 @@ class Calls:
             "amount": call.amount,
             "request_hash": call.request_hash.hex(),
             "state": CLAIMED,
-            "headers": json.dumps({"digest": call.digest.hex()}),
+            "headers": json.dumps(headers),
+            "response": call.response,
             "created": call.created,
         }
         try:
@@ -96,27 +97,20 @@ class Calls:
             return False
         return True
 
-    def answer(self, call: Call) -> None:
-        """Keep the response of a claimed call, before the money moves."""
-        headers = {
-            "digest": call.digest.hex(),
-            "media_type": call.media_type,
-            "places": list(call.places),
-        }
-        self._update(call, response=call.response, headers=json.dumps(headers))
-
     def serve(self, call: Call) -> None:
         """Keep the settlement's transaction and the receipt: from here on the response may leave."""
         assert call.receipt is not None and call.transaction is not None
-        self._update(
-            call,
-            state=SERVED,
-            transaction=call.transaction.hex(),
-            response_hash=call.receipt.receipt.response_hash.hex(),
-            receipt_id=call.receipt.id.hex(),
-            receipt=json.dumps(call.receipt.as_json()),
-            signature=call.receipt.signature.hex(),
-        )
+        values = {
+            "state": SERVED,
+            "transaction": call.transaction.hex(),
+            "response_hash": call.receipt.receipt.response_hash.hex(),
+            "receipt_id": call.receipt.id.hex(),
+            "receipt": json.dumps(call.receipt.as_json()),
+            "signature": call.receipt.signature.hex(),
+        }
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(update(table).where(table.c.id == call.id.hex()).values(values))
 
     def release(self, payment: bytes) -> None:
         """Forget a call that was claimed but not paid; a served call stays."""
@@ -130,11 +124,6 @@ class Calls:
         old = (table.c.state == SERVED, table.c.response.is_not(None), table.c.created < created_before)
         with self._database.begin() as connection:
             return connection.execute(update(table).where(*old).values(response=None)).rowcount
-
-    def _update(self, call: Call, **values: Any) -> None:
-        table = schema.call
-        with self._database.begin() as connection:
-            connection.execute(update(table).where(table.c.id == call.id.hex()).values(values))
 
 
 def _call(row: Row[Any]) -> Call:
@@ -151,8 +140,8 @@ def _call(row: Row[Any]) -> Call:
         created=row.created,
         state=row.state,
         response=row.response,
-        media_type=headers.get("media_type", ""),
-        places=tuple(headers.get("places", ())),
+        media_type=headers["media_type"],
+        places=tuple(headers["places"]),
         transaction=None if row.transaction is None else bytes.fromhex(row.transaction),
         receipt=None if row.receipt is None else SignedReceipt.from_json(json.loads(row.receipt)),
     )

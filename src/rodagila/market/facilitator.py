@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse, SupportedResponse, VerifyResponse
 
 NONCE_ATTEMPTS = 5
+SETTLEMENT_GAS = 500_000
+"""Gas limit of a settlement, the SDK's own: it was simulated moments ago, and an estimate runs it twice more."""
+
 _REASONS = {
     keccak(signature.encode())[:4]: reason
     for signature, reason in (
@@ -70,7 +73,7 @@ class LedgerFacilitatorSigner:
         output = self._guarded(self._ledger.call, to_checksum_address(address), data)
         return _decoded(abi, function_name, output)
 
-    def verify_typed_data(  # noqa: PLR0917 - the SDK's protocol fixes the arguments
+    def verify_typed_data(
         self,
         address: str,
         domain: Any,
@@ -133,18 +136,17 @@ class LedgerFacilitatorSigner:
     def _send(self, to: str, data: bytes) -> bytes:
         sender = str(self._account.address)
         with self._sending:
-            gas = self._ledger.estimate_gas(to, data, sender=sender)
             for attempt in range(1, NONCE_ATTEMPTS + 1):
-                raw = self._signed(to, data, gas, self._ledger.nonce(sender))
+                raw = self._signed(to, data, self._ledger.nonce(sender))
                 try:
                     return self._ledger.send(raw)
-                except Conflict:
+                except Conflict as conflict:
                     # The same key may sign elsewhere in this home, so a nonce can be gone between reading and sending.
-                    if attempt == NONCE_ATTEMPTS:
+                    if conflict.code != "nonce_wrong" or attempt == NONCE_ATTEMPTS:
                         raise
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _signed(self, to: str, data: bytes, gas: int, nonce: int) -> bytes:
+    def _signed(self, to: str, data: bytes, nonce: int) -> bytes:
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self._ledger.chain_id,
@@ -152,7 +154,7 @@ class LedgerFacilitatorSigner:
             "to": to,
             "value": 0,
             "data": data,
-            "gas": gas,
+            "gas": SETTLEMENT_GAS,
             "maxFeePerGas": 2 * self._ledger.base_fee() + 1,
             "maxPriorityFeePerGas": 1,
         }

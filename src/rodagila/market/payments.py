@@ -5,7 +5,7 @@ Only x402 version 2 with an EIP-3009 authorisation (scheme ``exact``) is accepte
 with one id can never both be settled. ``digest`` tells whether two headers with one id are the same signed payment.
 
 >>> payment_id(1919902817, "0x" + "11" * 20, "0x" + "22" * 20, bytes(32)).hex()[:8]
-'fc32b69b'
+'9ea6cc36'
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ that a crash between any two of them is mended by the buyer's retry of the same 
 ====================  ================================================================
 row of the payment    what a retry with the same request does
 ====================  ================================================================
-none                  verify, claim, run, keep the response, settle, sign, release
-claimed, no response  the same, under the old claim: the money has not moved
-claimed, response     settle, or find the settlement on the ledger; sign, release
+none                  verify, run, keep the response, settle, sign, release
+claimed               settle, or find the settlement on the ledger; sign, release
 served                release the kept response again, while it is kept
 ====================  ================================================================
 
@@ -34,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from eth_account.signers.local import LocalAccount
 
 from rodagila.chain.port import Ledger
-from rodagila.core.errors import Conflict, PaymentFailed, RodaError, Unreachable
+from rodagila.core.errors import Conflict, NotFound, PaymentFailed, RodaError, Unreachable
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import Receipt, dao_id
 from rodagila.core.money import format_amount
@@ -144,28 +143,20 @@ class Paywall:
     def _serve_alone(
         self, key: bytes, payment: Payment, terms: PaymentRequirements, quote: Quote, handler: Callable[[], Answer]
     ) -> PaidAnswer:
-        call = self._claimed(key, payment, terms, quote)
+        call = self._known(key, payment, quote)
+        if call is None:
+            self._verify(payment, terms, quote)
+            call = self._answered(key, payment, quote, handler())
         if call.state == SERVED:
             return self._replay(call)
-        if call.response is None:
-            call = self._answered(call, handler)
         transaction = self._settled(call, payment, terms, quote)
         return self._signed(replace(call, transaction=transaction), quote)
 
-    def _claimed(self, key: bytes, payment: Payment, terms: PaymentRequirements, quote: Quote) -> Call:
-        known = self.calls.get(key)
-        if known is not None:
-            if (known.digest, known.route, known.request_hash) != (payment.digest, quote.route, quote.request_hash):
-                raise _used("This payment already pays for another call.")
-            if known.response is not None or known.state == SERVED:
-                return known
-        self._verify(payment, terms, quote)
-        call = known or Call(
-            key, quote.dao, quote.turn, payment.payer, quote.route, quote.amount, quote.request_hash, payment.digest,
-            self._clock(),
-        )  # fmt: skip
-        if known is None and not self.calls.claim(call):
-            raise _used("This payment is being served by another gateway.")
+    def _known(self, key: bytes, payment: Payment, quote: Quote) -> Call | None:
+        call = self.calls.get(key)
+        given = (payment.digest, quote.route, quote.request_hash)
+        if call is not None and (call.digest, call.route, call.request_hash) != given:
+            raise _used("This payment already pays for another call.")
         return call
 
     def _verify(self, payment: Payment, terms: PaymentRequirements, quote: Quote) -> None:
@@ -174,14 +165,23 @@ class Paywall:
             reason = result.invalid_reason or "unknown"
             raise self._demand(quote, "payment_invalid", f"The payment was refused: {reason}.", reason=reason)
 
-    def _answered(self, call: Call, handler: Callable[[], Answer]) -> Call:
-        try:
-            answer = handler()
-        except BaseException:
-            self.calls.release(call.id)
-            raise
-        call = replace(call, response=answer.body, media_type=answer.media_type, places=answer.places)
-        self.calls.answer(call)
+    def _answered(self, key: bytes, payment: Payment, quote: Quote, answer: Answer) -> Call:
+        call = Call(
+            id=key,
+            dao=quote.dao,
+            turn=quote.turn,
+            payer=payment.payer,
+            route=quote.route,
+            amount=quote.amount,
+            request_hash=quote.request_hash,
+            digest=payment.digest,
+            created=self._clock(),
+            response=answer.body,
+            media_type=answer.media_type,
+            places=answer.places,
+        )
+        if not self.calls.claim(call):
+            raise _used("This payment is being served by another gateway.")
         return call
 
     def _settled(self, call: Call, payment: Payment, terms: PaymentRequirements, quote: Quote) -> bytes:
@@ -194,7 +194,7 @@ class Paywall:
         )  # fmt: skip
         if found is not None:
             return found
-        if result.transaction:
+        if result.transaction and not self._failed(from_hex(result.transaction)):
             raise Unreachable(
                 "unreachable", "The settlement was sent and its outcome is not known yet; nothing was released.",
                 hint="Try the same payment again.", transaction=result.transaction,
@@ -206,6 +206,12 @@ class Paywall:
             f"The payment did not settle ({reason}); no money moved and nothing is released.", result,
             hint="Sign a new payment.", reason=reason,
         )  # fmt: skip
+
+    def _failed(self, transaction: bytes) -> bool:
+        try:
+            return self.ledger.receipt(transaction).status == 0
+        except NotFound:
+            return False  # sent, and in no block yet
 
     def _signed(self, call: Call, quote: Quote) -> PaidAnswer:
         assert call.response is not None and call.transaction is not None
