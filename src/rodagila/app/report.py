@@ -223,7 +223,7 @@ def _text(step: Any, *keys: str) -> str:
 
 def _owner_label(owner: Row) -> str:
     name, kind = printable(str(owner["owner"])), printable(str(owner["kind"]))
-    return name if kind == HONEST else f"{shortened(name, 16)} ({shortened(kind, 13)})"
+    return name if kind == HONEST else f"{shortened(name, 16)} ({shortened(kind, 14)})"
 
 
 def _colour(kind: str) -> str:
