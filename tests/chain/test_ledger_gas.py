@@ -1,8 +1,9 @@
-"""Gas, status and effects of varied transactions, equal to anvil's."""
+"""Varied transactions: EELS itself accepts every block, and gas, status and logs are anvil's."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import random
 from collections.abc import Iterator
 from hashlib import sha256
@@ -13,6 +14,11 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from ethereum.forks.prague.blocks import Block
+from ethereum.forks.prague.fork import BlockChain, state_transition
+from ethereum.forks.prague.state import State, set_account, state_root
+from ethereum_types.bytes import Bytes
+from ethereum_types.numeric import U64
 from evm_programs import (
     BRIEF,
     CLOCK,
@@ -140,3 +146,20 @@ def test_varied_transactions_cost_and_do_what_they_do_on_anvil(
     count, differences = bench.gas_differences(path, anvil)
     assert differences == []
     assert count == len(statuses) > 120
+
+
+def test_eels_accepts_every_block_on_its_own_state(tmp_path: Path) -> None:
+    ticks = itertools.count(1_700_000_000)
+    with EmbeddedLedger.open(tmp_path / "varied.db", clock=lambda: next(ticks)) as ledger:
+        varied(ledger, random.Random(9), 60)
+        file, last = ledger._file, ledger.block_number()
+        state = State()
+        for address, account in file.changes_of(0).accounts.items():
+            set_account(state, address, account)
+        headers = [header for header, _ in file.changes_after(-1)]
+        assert state_root(state) == headers[0].state_root
+        chain = BlockChain([Block(headers[0], (), (), ())], state, U64(EMBEDDED_CHAIN_ID))
+        for header in headers[1:]:
+            raws = [Bytes(ledger.transaction(h)) for h in ledger.block(int(header.number)).transactions]
+            state_transition(chain, Block(header, tuple(raws), (), ()))
+        assert len(chain.blocks) == last + 1 > 10

@@ -1,8 +1,8 @@
 """The ledger's port: what every ledger answers, whether it runs in this process or behind JSON-RPC.
 
 Addresses are EIP-55 checksum strings, hashes are 32 bytes, amounts are wei, times are seconds. Reads answer for the
-latest block; ``call`` and ``estimate_gas`` run as if they were in the next block, now, so that a contract's clock
-does not stand still between blocks.
+latest block; on the embedded ledger ``call`` and ``estimate_gas`` run as if they were in the next block, now, so that a
+contract's clock does not stand still between blocks that are made on demand.
 
 >>> ledger.call(token, balance_of(ada))                       # doctest: +SKIP
 b'...32 bytes...'
