@@ -22,7 +22,7 @@ from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.vectors import MAX_DIMENSIONS, Int64Array
 from rodagila.value.coverage import Examples
 
-_AMOUNT = re.compile(r"0|[1-9]\d{0,77}")
+_AMOUNT = re.compile(r"0|[1-9]\d{0,38}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 LARGEST = 2**53 - 1
 
@@ -66,8 +66,8 @@ def read_integer(value: Any, where: str, low: int = 0, high: int = LARGEST) -> i
 
 
 def read_amount(value: Any, where: str) -> int:
-    """Return the integer of decimal text, below 2^256."""
-    if not isinstance(value, str) or not _AMOUNT.fullmatch(value) or int(value) >= 2**256:
+    """Return the integer of decimal text, below 2^128, so that no sum of a turn leaves a leaf's uint256."""
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value) or int(value) >= 2**128:
         raise refuse(where, "a whole amount as decimal text")
     return int(value)
 

@@ -56,7 +56,7 @@ def _policy_in_range(policy: Policy) -> bool:
         all(1 <= count <= 4096 for count in counts)
         and all(0 <= share <= PPM for share in shares)
         and all(1 <= percent <= 100 for percent in (value.theta_percentile, value.tau_percentile))
-        and 0 <= pool.seed_pool < 2**128
+        and 0 <= pool.seed_pool < 2**53
         and policy.model.task in ("classify", "retrieve")
     )
 

@@ -68,13 +68,13 @@ def load(data: bytes, max_bytes: int = MAX_BYTES) -> PublicTurn:
     if len(data) > max_bytes:
         raise code.refuse("the whole", f"at most {max_bytes:,} bytes; it has {len(data):,}")
     try:
-        body = json.loads(data)
-        turn = _from_json(body)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        turn = _from_json(json.loads(data))
+        same = dump(turn) == data
+    except (ValueError, RecursionError) as error:  # malformed JSON or UTF-8, lone surrogates, numbers of absurd length
         raise code.refuse("the whole", "JSON in UTF-8") from error
-    check_facts(turn.facts)
-    if dump(turn) != data:
+    if not same:
         raise code.refuse("the whole", "canonical JSON (RFC 8785)")
+    check_facts(turn.facts)
     return turn
 
 
