@@ -10,6 +10,7 @@ import json
 import socket
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 from sqlalchemy import insert
+
+with warnings.catch_warnings():
+    # web3, which x402's EVM schemes import, still imports a module that websockets has deprecated.
+    warnings.filterwarnings("ignore", "websockets.legacy is deprecated", DeprecationWarning)
+    import x402.mechanisms.evm  # noqa: F401
 
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.core.hashing import keccak
