@@ -136,9 +136,7 @@ def highest_cosines(vectors: Int8Array, others: Int8Array) -> list[int]:
     own, theirs = _squared(vectors), _squared(others)
     # float64 ranks the candidates: division and root are exact to the last bit in IEEE 754, so on every machine alike
     best = np.argmax(dots / np.sqrt(np.maximum(theirs, 1).astype(np.float64)), axis=1)
-    return [
-        cosine_ppm(int(dots[row, at]), int(own[row]) * int(theirs[at])) for row, at in enumerate(best.tolist())
-    ]
+    return [cosine_ppm(int(dots[row, at]), int(own[row]) * int(theirs[at])) for row, at in enumerate(best.tolist())]
 
 
 def _squared(vectors: Int8Array) -> Int64Array:

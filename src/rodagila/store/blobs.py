@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rodagila.core.errors import Corrupted, InvalidInput, NotFound, Unreachable
@@ -93,9 +94,9 @@ class BlobStore:
     def ids(self) -> Iterator[bytes]:
         """Yield the ids of all blobs in ascending order."""
         for shard in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            for name in sorted(os.listdir(shard)):
-                if _NAME.fullmatch(name):
-                    yield bytes.fromhex(name)
+            for path in sorted(shard.iterdir()):
+                if _NAME.fullmatch(path.name):
+                    yield bytes.fromhex(path.name)
 
     def sweep(self) -> int:
         """Remove what killed writers left half-done and return how many; only the holder of the home may call it."""
@@ -130,7 +131,8 @@ class BlobStore:
             partial.replace(path)
             _sync_directory(path.parent)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise _unreachable(error) from error
 
     def _make_shard(self, shard: Path) -> None:
