@@ -25,4 +25,5 @@ def contribute(*, file: Path, dao: str, key: str, dry_run: bool, home: Path, as_
 
     with open_home(home) as opened:
         secret = passphrase_of(opened, key)
-        emit(operations.contribute(opened, file, dao, key, secret, dry_run, progress_on_stderr()), as_json)
+        result = operations.contribute(opened, file, dao, key, secret, dry_run, progress_on_stderr())
+    emit(result, as_json)

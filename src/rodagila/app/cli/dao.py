@@ -46,7 +46,8 @@ def new(
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr()), as_json)
+        result = operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr())
+    emit(result, as_json)
 
 
 @dao.command("list")
@@ -57,7 +58,8 @@ def list_(*, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.dao_list(opened), as_json)
+        result = operations.dao_list(opened)
+    emit(result, as_json)
 
 
 @dao.command("show")
@@ -69,4 +71,5 @@ def show(*, name: str, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.dao_show(opened, name), as_json)
+        result = operations.dao_show(opened, name)
+    emit(result, as_json)

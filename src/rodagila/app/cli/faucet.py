@@ -25,4 +25,5 @@ def faucet(*, account: str, amount: int, dry_run: bool, home: Path, as_json: boo
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.faucet(opened, account, amount), as_json)
+        result = operations.faucet(opened, account, amount)
+    emit(result, as_json)

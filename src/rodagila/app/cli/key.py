@@ -35,7 +35,8 @@ def new(*, name: str, plain: bool, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.key_new(opened, name, new_passphrase(plain=plain)), as_json)
+        result = operations.key_new(opened, name, new_passphrase(plain=plain))
+    emit(result, as_json)
 
 
 @key.command("import")
@@ -50,7 +51,8 @@ def import_(*, name: str, source: BinaryIO, plain: bool, home: Path, as_json: bo
 
     secret = _secret(source)
     with open_home(home) as opened:
-        emit(operations.key_import(opened, name, secret, new_passphrase(plain=plain)), as_json)
+        result = operations.key_import(opened, name, secret, new_passphrase(plain=plain))
+    emit(result, as_json)
 
 
 @key.command("list")
@@ -61,7 +63,8 @@ def list_(*, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.key_list(opened), as_json)
+        result = operations.key_list(opened)
+    emit(result, as_json)
 
 
 def _secret(source: BinaryIO) -> str:

@@ -26,7 +26,8 @@ def list_(*, dao: str | None, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.model_list(opened, dao), as_json)
+        result = operations.model_list(opened, dao)
+    emit(result, as_json)
 
 
 @model.command("show")
@@ -38,4 +39,5 @@ def show(*, name: str, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.model_show(opened, name), as_json)
+        result = operations.model_show(opened, name)
+    emit(result, as_json)

@@ -40,7 +40,8 @@ def list_(*, dao: str, turn: int | None, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.payout_list(opened, dao, turn), as_json)
+        result = operations.payout_list(opened, dao, turn)
+    emit(result, as_json)
 
 
 @payout.command("explain")
@@ -54,7 +55,8 @@ def explain(*, dao: str, account: str, turn: int | None, home: Path, as_json: bo
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.payout_explain(opened, dao, account, turn), as_json)
+        result = operations.payout_explain(opened, dao, account, turn)
+    emit(result, as_json)
 
 
 @payout.command("claim")
@@ -68,4 +70,5 @@ def claim(*, dao: str, account: str, dry_run: bool, home: Path, as_json: bool) -
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.payout_claim(opened, dao, account, dry_run), as_json)
+        result = operations.payout_claim(opened, dao, account, dry_run)
+    emit(result, as_json)

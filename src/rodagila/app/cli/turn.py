@@ -32,10 +32,11 @@ def close(*, dao: str, dry_run: bool, home: Path, as_json: bool) -> None:
 
     with open_home(home) as opened:
         if dry_run:
-            unfinished = [row for row in operations.turn_list(opened, dao) if row["state"] != "closed"]
-            emit({"dao": dao, "dry_run": True, "would_close": [row["turn"] for row in unfinished[:1]]}, as_json)
+            unfinished = [row["turn"] for row in operations.turn_list(opened, dao) if row["state"] != "closed"]
+            result = {"dao": dao, "dry_run": True, "would_close": unfinished[:1]}
         else:
-            emit(operations.turn_close(opened, dao, progress_on_stderr()), as_json)
+            result = operations.turn_close(opened, dao, progress_on_stderr())
+    emit(result, as_json)
 
 
 @turn.command("list")
@@ -47,4 +48,5 @@ def list_(*, dao: str, home: Path, as_json: bool) -> None:
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        emit(operations.turn_list(opened, dao), as_json)
+        result = operations.turn_list(opened, dao)
+    emit(result, as_json)
