@@ -19,6 +19,7 @@ contracts-build: contracts/node_modules/.package-lock.json
 	$(FORGE) build
 
 contracts-test: contracts-build
+	$(FORGE) fmt --check
 	$(FORGE) test
 
 contracts-check: contracts-build

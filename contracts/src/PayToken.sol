@@ -47,7 +47,9 @@ contract PayToken is ERC20, ERC20Permit, ERC3009 {
     ) external {
         _checkSignature(
             from,
-            keccak256(abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)),
+            keccak256(
+                abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)
+            ),
             signature
         );
         _transferWithAuthorization(from, to, value, validAfter, validBefore, nonce);
@@ -74,9 +76,7 @@ contract PayToken is ERC20, ERC20Permit, ERC3009 {
 
     /// @notice Make the authorisation with `nonce` unusable, by the signature of the account that would have paid.
     function cancelAuthorization(address authorizer, bytes32 nonce, bytes calldata signature) external {
-        _checkSignature(
-            authorizer, keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce)), signature
-        );
+        _checkSignature(authorizer, keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce)), signature);
         _cancelAuthorization(authorizer, nonce);
     }
 

@@ -73,12 +73,7 @@ contract Registry is Ownable {
     event PolicySet(uint64 indexed version, bytes32 policyHash);
     event TurnOpened(uint64 indexed turn, bytes32 commitment, uint64 firstPlace);
     event BatchRegistered(
-        uint64 indexed turn,
-        uint64 indexed batch,
-        bytes32 root,
-        uint32 contributions,
-        uint32 records,
-        uint64 firstPlace
+        uint64 indexed turn, uint64 indexed batch, bytes32 root, uint32 contributions, uint32 records, uint64 firstPlace
     );
     event TurnClosed(uint64 indexed turn, uint64 records);
     event TurnRecorded(
@@ -138,7 +133,9 @@ contract Registry is Ownable {
     }
 
     /// @notice Record what came of a closed turn, once.
-    /// @param dataRoot the accepted contributions; @param proofsRoot their proofs; @param modelHash the model made;
+    /// @param dataRoot the accepted contributions
+    /// @param proofsRoot their proofs
+    /// @param modelHash the model that was made
     /// @param parentModel the model it grew from, zero for the first
     /// @param reveal opens the turn's commitment, so that everyone can check it
     function recordTurn(

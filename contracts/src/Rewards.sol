@@ -45,7 +45,6 @@ contract Rewards is IRewards, Ownable, ReentrancyGuardTransient {
         uint64 disputedAt;
     }
 
-
     /// @notice An owner's signed authorisation to take a bond for a contribution.
     struct BondAuthorization {
         bytes32 contributionId;
@@ -210,7 +209,8 @@ contract Rewards is IRewards, Ownable, ReentrancyGuardTransient {
     }
 
     /// @notice Post the roots of `turn`; they are final when the challenge window has passed without a dispute.
-    /// @param pool what there was to split; @param paid what this turn adds to all cumulative amounts together
+    /// @param pool what there was to split
+    /// @param paid what this turn adds to all cumulative amounts together
     /// @param publicHash the hash of the turn's public file, from which everyone can rebuild both trees
     function postRoot(
         uint64 turn,
@@ -353,16 +353,12 @@ contract Rewards is IRewards, Ownable, ReentrancyGuardTransient {
 
     /// @notice The leaf of an account in the payout tree of `turn`.
     function payoutLeaf(uint64 turn, address account, uint256 cumulative) public view returns (bytes32) {
-        return keccak256(
-            bytes.concat(keccak256(abi.encode(block.chainid, address(this), turn, account, cumulative)))
-        );
+        return keccak256(bytes.concat(keccak256(abi.encode(block.chainid, address(this), turn, account, cumulative))));
     }
 
     /// @notice The leaf of a bonded contribution in the slash tree of `turn`.
     function slashLeaf(uint64 turn, bytes32 contributionId, uint256 slash) public view returns (bytes32) {
-        return keccak256(
-            bytes.concat(keccak256(abi.encode(block.chainid, address(this), turn, contributionId, slash)))
-        );
+        return keccak256(bytes.concat(keccak256(abi.encode(block.chainid, address(this), turn, contributionId, slash))));
     }
 
     function _postBond(BondAuthorization memory bond) private {

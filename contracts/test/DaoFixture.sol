@@ -63,8 +63,7 @@ abstract contract DaoFixture is Cheats {
 
     function _bondSignature(uint256 key, bytes32 id, uint256 amount) internal view returns (bytes memory) {
         return _signature(
-            key,
-            keccak256(abi.encode(RECEIVE, vm.addr(key), address(rewards), amount, 0, type(uint256).max, id))
+            key, keccak256(abi.encode(RECEIVE, vm.addr(key), address(rewards), amount, 0, type(uint256).max, id))
         );
     }
 

@@ -75,9 +75,7 @@ contract GasTest is DaoFixture {
         Rewards.BondAuthorization[] memory bonds = new Rewards.BondAuthorization[](100);
         for (uint256 i = 0; i < bonds.length; ++i) {
             bytes32 id = keccak256(abi.encode(i));
-            bonds[i] = Rewards.BondAuthorization(
-                id, ada, 5e6, 0, type(uint256).max, _bondSignature(ADA_KEY, id, 5e6)
-            );
+            bonds[i] = Rewards.BondAuthorization(id, ada, 5e6, 0, type(uint256).max, _bondSignature(ADA_KEY, id, 5e6));
         }
         rewards.postBonds(bonds);
         uint256 gas = _note("postBonds, 100");

@@ -149,8 +149,8 @@ contract RewardsInvariants is DaoFixture {
     }
 
     function invariant_it_holds_exactly_what_it_answers_for() public view {
-        uint256 answers = _rewards.totalFunded() - _rewards.totalClaimed() + _rewards.totalBonds()
-            + _rewards.totalRootBonds();
+        uint256 answers =
+            _rewards.totalFunded() - _rewards.totalClaimed() + _rewards.totalBonds() + _rewards.totalRootBonds();
         vm.assertEq(_actor.money(), answers, "balance");
     }
 

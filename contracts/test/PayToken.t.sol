@@ -149,9 +149,8 @@ contract PayTokenTest is DaoFixture {
 
     function test_bounds_are_seconds_whatever_their_bits() public {
         (uint256 validAfter, uint256 validBefore) = (1 << 47, (1 << 47) + 1e12); // block numbers in OpenZeppelin's draft
-        bytes memory signature = _signature(
-            ADA_KEY, keccak256(abi.encode(TRANSFER, ada, bob, 3e6, validAfter, validBefore, NONCE))
-        );
+        bytes memory signature =
+            _signature(ADA_KEY, keccak256(abi.encode(TRANSFER, ada, bob, 3e6, validAfter, validBefore, NONCE)));
         vm.expectRevert(
             abi.encodeWithSelector(ERC3009.ERC3009InvalidAuthorizationTime.selector, validAfter, validBefore)
         );

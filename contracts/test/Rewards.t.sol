@@ -142,9 +142,7 @@ contract RewardsBondTest is DaoFixture {
         bytes32 leaf = rewards.slashLeaf(1, ID, 0);
         _postRoots(1, 0, leaf, 0);
         vm.warp(START + WINDOW - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(Rewards.WindowOpen.selector, 1, START + WINDOW, START + WINDOW - 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Rewards.WindowOpen.selector, 1, START + WINDOW, START + WINDOW - 1));
         rewards.settleBond(1, ID, ada, 0, new bytes32[](0));
         vm.warp(START + WINDOW);
         rewards.settleBond(1, ID, ada, 0, new bytes32[](0));
