@@ -59,6 +59,7 @@ CODES: dict[str, str] = {
     "file_unreadable": "the file cannot be read as the format it claims",
     "home_locked": "another process holds this home",
     "invalid_request": "the request does not have the required shape",
+    "index_corrupted": "the vector index cannot be read; it is rebuilt from the records",
     "invariant_broken": "a law of the mechanism does not hold; nothing was published",
     "json_malformed": "a line is not valid JSON",
     "key_exists": "a key of that name exists",

@@ -1,7 +1,8 @@
 """A durable cache of vectors: a text is embedded once per home, also across a kill.
 
-The key is (embedder hash, Keccak of the text), the value the int8 row. It is derived data: a file that cannot be read is
-replaced by an empty one. ``forget`` erases: SQLite overwrites deleted cells (``secure_delete``) and the log is folded in.
+The key is (embedder hash, Keccak of the text), the value the int8 row. It is derived data: a file that cannot be read
+is replaced by an empty one. ``forget`` erases: SQLite overwrites deleted cells (``secure_delete``) and the log is
+folded in.
 
 >>> cached = CachedEmbedder(MiniLM(), VectorCache(home / "vectors.sqlite"))
 """
@@ -20,7 +21,8 @@ from rodagila.core.hashing import keccak
 from rodagila.core.vectors import Int8Array
 from rodagila.learn.embedder import Embedder, Progress
 
-WRITE_EVERY = 512
+WRITE_EVERY = 2048
+_FIND = "SELECT vector FROM vectors WHERE embedder = ? AND text = ?"
 _TABLE = """CREATE TABLE IF NOT EXISTS vectors (
     embedder BLOB NOT NULL, text BLOB NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (embedder, text)
 ) WITHOUT ROWID"""
@@ -60,11 +62,10 @@ class VectorCache:
         """Return the rows that are known, by text hash."""
         found: dict[bytes, bytes] = {}
         with self._lock:
-            for start in range(0, len(hashes), 500):
-                part = hashes[start : start + 500]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT text, vector FROM vectors WHERE embedder = ? AND text IN ({marks})"
-                found.update(self._connection.execute(query, (embedder, *part)).fetchall())
+            for key in hashes:
+                row = self._connection.execute(_FIND, (embedder, key)).fetchone()
+                if row is not None:
+                    found[key] = row[0]
         return found
 
     def put(self, embedder: bytes, rows: Sequence[tuple[bytes, bytes]]) -> None:
@@ -120,6 +121,15 @@ class CachedEmbedder:
     def hash(self) -> bytes:
         """The wrapped embedder's hash."""
         return self._embedder.hash
+
+    def forget(self, texts: Sequence[str]) -> int:
+        """Erase what is remembered of ``texts``; return how many vectors there were."""
+        return self._cache.forget(texts)
+
+    def close(self) -> None:
+        """Close the cache's file and end the embedder's workers."""
+        self._cache.close()
+        self._embedder.close()
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> Int8Array:
         """Return int8 vectors (n, dimensions); only texts that were never seen are computed."""

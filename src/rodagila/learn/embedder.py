@@ -30,6 +30,7 @@ import numpy as np
 from rodagila.core.canonical import json_hash
 from rodagila.core.errors import Corrupted, NotFound
 from rodagila.core.vectors import Int8Array, quantise
+from rodagila.learn.workers import Workers
 
 Progress = Callable[[int, int], None]
 """Called with (texts done, texts in all)."""
@@ -37,6 +38,8 @@ Progress = Callable[[int, int], None]
 MAX_TOKENS = 256
 BATCH_TOKENS = 1024
 BATCH_TEXTS = 64
+WORTH_SHARING = 1_000
+"""Fewer texts than this are done before worker processes have loaded."""
 PINNED = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -67,6 +70,10 @@ class Embedder(Protocol):
         """Return int8 vectors (n, dimensions) of ``texts`` in their order."""
         ...
 
+    def close(self) -> None:
+        """Release processes and files."""
+        ...
+
 
 def default_folder() -> Path:
     """Return the folder of the weights that come with the installation."""
@@ -86,6 +93,7 @@ class MiniLM:
         self._folder = folder
         self._processes = processes
         self._loaded: tuple[Any, Any] | None = None
+        self._workers: Workers | None = None
 
     @property
     def hash(self) -> bytes:
@@ -98,12 +106,22 @@ class MiniLM:
         if self._loaded is None:
             self._loaded = _load(self._folder or default_folder())
 
+    def close(self) -> None:
+        """End the workers, if any were started."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def _shared(self) -> Workers:
+        if self._workers is None:
+            for name in PINNED:
+                _read_pinned(self._folder or default_folder(), name)  # a wrong file is this caller's error, not theirs
+            self._workers = Workers(self._processes, self.dimensions, self._folder)
+        return self._workers
+
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> Int8Array:
         """Return int8 vectors (n, 384) of ``texts``; equal texts give equal bytes in any company."""
-        if self._processes > 1 and len(texts) >= 200 * self._processes:
-            from rodagila.learn.workers import encode_in_processes
-
-            return encode_in_processes(texts, self._processes, self.dimensions, self._folder, progress)
+        if self._processes > 1 and len(texts) >= WORTH_SHARING:
+            return self._shared().encode(texts, progress)
         self.load()
         assert self._loaded is not None
         tokenizer, model = self._loaded

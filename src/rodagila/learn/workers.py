@@ -2,9 +2,10 @@
 
 A worker is ``python -m rodagila.learn.workers``. It reads lines, each a JSON list of texts, and answers each line with
 the int8 rows of those texts; nothing else travels. A text's vector does not depend on its company (see
-``rodagila.learn.embedder``), hence not on which worker took it.
+``rodagila.learn.embedder``), hence not on which worker took it. Workers stay for the next call until ``close``.
 
->>> encode_in_processes(["one", "two"], 2, 384).shape
+>>> with closing(Workers(2, 384)) as workers:
+...     workers.encode(["one", "two"]).shape
 (2, 384)
 """
 
@@ -17,8 +18,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -28,55 +29,77 @@ from rodagila.core.vectors import Int8Array
 CHUNK = 256
 
 
-def encode_in_processes(
-    texts: Sequence[str],
-    processes: int,
-    dimensions: int,
-    folder: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Int8Array:
-    """Return int8 vectors (n, dimensions) of ``texts``, computed by ``processes`` workers.
+class Workers:
+    """Up to ``count`` worker processes, started when first needed."""
 
-    Raises ``Unreachable`` if a worker ends early; its own message is on stderr.
-    """
-    vectors = np.zeros((len(texts), dimensions), dtype=np.int8)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths fill a chunk's batches
-    chunks: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
-    for start in range(0, len(order), CHUNK):
-        chunks.put(order[start : start + CHUNK])
-    done, failed, lock = [0], threading.Event(), threading.Lock()
+    def __init__(self, count: int, dimensions: int, folder: Path | None = None) -> None:
+        """Plan ``count`` workers that read the weights in ``folder``."""
+        self._count, self._dimensions, self._folder = count, dimensions, folder
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
 
-    def feed(worker: subprocess.Popen[bytes]) -> None:
-        assert worker.stdin is not None and worker.stdout is not None
-        while not failed.is_set():
+    def encode(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Int8Array:
+        """Return int8 vectors (n, dimensions) of ``texts`` in their order.
+
+        Raises ``Unreachable`` if a worker ends early; its own message is on stderr.
+        """
+        with self._lock:
+            while len(self._workers) < self._count:
+                self._workers.append(_start(self._folder))
             try:
-                places = chunks.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                rows = _ask(worker.stdin, worker.stdout, [texts[i] for i in places], dimensions)
-            except (OSError, EOFError):
-                failed.set()
-                return
-            with lock:
-                vectors[places] = rows
-                done[0] += len(places)
-                if progress is not None:
-                    progress(done[0], len(texts))
+                return _Task(texts, self._dimensions, progress).run(self._workers)
+            except Unreachable:
+                self._end()
+                raise
 
-    workers = [_start(folder) for _ in range(min(processes, max(1, chunks.qsize())))]
-    threads = [threading.Thread(target=feed, args=(worker,), daemon=True) for worker in workers]
-    try:
+    def close(self) -> None:
+        """End the workers."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        while self._workers:
+            _stop(self._workers.pop())
+
+
+class _Task:
+    """One call: chunks in a queue, a thread per worker that takes the next one."""
+
+    def __init__(self, texts: Sequence[str], dimensions: int, progress: Callable[[int, int], None] | None) -> None:
+        self._texts, self._progress = texts, progress
+        self._vectors = np.zeros((len(texts), dimensions), dtype=np.int8)
+        self._done, self._failed, self._lock = 0, threading.Event(), threading.Lock()
+        self._chunks: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths fill a chunk's batches
+        for start in range(0, len(order), CHUNK):
+            self._chunks.put(order[start : start + CHUNK])
+
+    def run(self, workers: Sequence[subprocess.Popen[bytes]]) -> Int8Array:
+        threads = [threading.Thread(target=self._feed, args=(worker,), daemon=True) for worker in workers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    finally:
-        for worker in workers:
-            _stop(worker)
-    if failed.is_set():
-        raise Unreachable("unreachable", "An embedding worker ended early.", hint="Try again with processes=1.")
-    return vectors
+        if self._failed.is_set():
+            raise Unreachable("unreachable", "An embedding worker ended early.", hint="Try again with one process.")
+        return self._vectors
+
+    def _feed(self, worker: subprocess.Popen[bytes]) -> None:
+        while not self._failed.is_set():
+            try:
+                places = self._chunks.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                rows = _ask(worker, [self._texts[i] for i in places], self._vectors.shape[1])
+            except (OSError, EOFError):
+                self._failed.set()
+                return
+            with self._lock:
+                self._vectors[places] = rows
+                self._done += len(places)
+                if self._progress is not None:
+                    self._progress(self._done, len(self._texts))
 
 
 def _start(folder: Path | None) -> subprocess.Popen[bytes]:
@@ -87,10 +110,8 @@ def _start(folder: Path | None) -> subprocess.Popen[bytes]:
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdin is not None and worker.stdout is not None
-    try:
+    with suppress(OSError):  # a worker that died leaves a broken pipe
         worker.stdin.close()
-    except OSError:  # a worker that died leaves a broken pipe
-        pass
     try:
         worker.wait(10)
     except subprocess.TimeoutExpired:
@@ -99,11 +120,12 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
     worker.stdout.close()
 
 
-def _ask(stdin: IO[bytes], stdout: IO[bytes], texts: list[str], dimensions: int) -> Int8Array:
-    stdin.write(json.dumps(texts).encode() + b"\n")
-    stdin.flush()
+def _ask(worker: subprocess.Popen[bytes], texts: list[str], dimensions: int) -> Int8Array:
+    assert worker.stdin is not None and worker.stdout is not None
+    worker.stdin.write(json.dumps(texts).encode() + b"\n")
+    worker.stdin.flush()
     wanted = len(texts) * dimensions
-    data = stdout.read(wanted)
+    data = worker.stdout.read(wanted)
     if len(data) != wanted:
         raise EOFError
     return np.frombuffer(data, dtype=np.int8).reshape(len(texts), dimensions)
