@@ -16,11 +16,19 @@ from turns import HonestLedger, make_turns
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
-from rodagila.reward.audit import audit_turn
+from rodagila.reward import audit
+from rodagila.reward.audit import AuditReport
 from rodagila.reward.ledger import LedgerTurn
 from rodagila.reward.public import PublicTurn, dump, load, public_hash, publish, read_public, write_public
 
 TURNS = make_turns()
+
+
+def audit_turn(public: PublicTurn, before: PublicTurn | None, ledger: Any) -> AuditReport:
+    """Audit a turn whose model's claim is made up."""
+    return audit.audit_turn(public, before, ledger, None)
+
+
 LEDGER = HonestLedger(TURNS)
 FILE = json.loads(dump(TURNS[1]))
 
@@ -192,9 +200,18 @@ def test_a_turn_without_a_posted_root_or_earlier_file_is_objected_to() -> None:
     assert any("without an earlier file" in line for line in audit_turn(TURNS[1], None, LEDGER).differences)
 
 
-def test_the_model_is_recomputed_when_a_check_is_given() -> None:
-    claim = TURNS[1].facts.model
-    assert audit_turn(TURNS[1], TURNS[0], LEDGER, lambda facts: claim).ok
-    wrong = replace(claim, metric_ppm=claim.metric_ppm - 1)
-    report = audit_turn(TURNS[1], TURNS[0], LEDGER, lambda facts: wrong)
-    assert report.differences == (f"metric of the model, ppm: expected {wrong.metric_ppm}, found {claim.metric_ppm}",)
+def test_the_model_is_trained_again_and_its_claim_compared() -> None:
+    turns = make_turns(1, trained=True)
+    ledger = HonestLedger(turns)
+    assert audit.audit_turn(turns[0], None, ledger).ok
+    report = audit.audit_turn(turns[1], turns[0], ledger)
+    assert report.ok, report.differences
+    claim = turns[1].facts.model
+    for name, wrong in (
+        ("model hash", replace(claim, hash=keccak(b"other"))),
+        ("metric of the model", replace(claim, metric_ppm=claim.metric_ppm + 1)),
+        ("metric without the records", replace(claim, baseline_ppm=claim.baseline_ppm - 1)),
+    ):
+        forged = publish(replace(turns[1].facts, model=wrong))
+        lines = audit.audit_turn(forged, turns[0], HonestLedger([turns[0], forged])).differences
+        assert len(lines) == 1 and lines[0].startswith(name), lines

@@ -13,6 +13,7 @@ from rodagila.core.policy import BondRules, Policy, PoolRules, ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.reward.facts import ContributionEntry, ModelClaim, TurnFacts, compute, next_excluded
 from rodagila.reward.ledger import LedgerBatch, LedgerTurn
+from rodagila.reward.model_check import recompute_model
 from rodagila.reward.public import PublicTurn, public_hash, publish
 from rodagila.reward.roots import Fee, contributions_root, turn_commitment
 from rodagila.value.coverage import Examples
@@ -47,8 +48,12 @@ def join(*parts: Examples) -> Examples:
     return Examples(np.vstack([p.vectors for p in parts]), np.concatenate([p.targets for p in parts]))
 
 
-def make_turns(seed: int = 0, turns: int = 2, owners: int = 3, size: int = 6) -> list[PublicTurn]:
-    """Return honest public turns: each owner gives ``size`` records a turn, the last owner flips her labels."""
+def make_turns(seed: int = 0, turns: int = 2, *, trained: bool = False) -> list[PublicTurn]:
+    """Return honest public turns: three owners give six good records a turn, the last one with wrong labels.
+
+    ``trained``: the model's claim is that of a model really trained; else it is a made-up rise.
+    """
+    owners, size = 3, 6
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(len(LABELS), DIMENSIONS))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
@@ -77,6 +82,7 @@ def make_turns(seed: int = 0, turns: int = 2, owners: int = 3, size: int = 6) ->
             model=ModelClaim(keccak(f"model {turn}".encode()), parent, 500_000, 560_000 + turn),
             proofs_root=keccak(b"proofs"),
         )  # fmt: skip
+        facts = replace(facts, model=recompute_model(facts)) if trained else facts
         done.append(publish(facts))
         computed = compute(facts)
         rollover, previous = computed.outcome.rollover, computed.settlement.cumulative

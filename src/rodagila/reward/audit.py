@@ -1,9 +1,10 @@
 """Audit of a turn: recompute everything from the public file and say in one line each what differs (MECHANISM 6).
 
-Three comparisons, each independent of the operator's word:
+Four comparisons, each independent of the operator's word:
 
     within   every root, payout, slash and sum of the file against what its own facts give
     chain    previous turn's file: cumulative payouts, rollover, exclusions, earlier contributions and their vectors
+    model    hash and metrics of the model against training it again
     ledger   posted roots and public hash, batches in log order, policy, opening commitment, model, fees, bonds
 
 An honest file gives no line. A difference names the thing, what was expected (recomputed) and what was found.
@@ -24,6 +25,7 @@ from rodagila.core.hashing import hex0x
 from rodagila.reward.facts import Computed, ModelClaim, TurnFacts, compute, next_excluded, target_names
 from rodagila.reward.laws import check_facts
 from rodagila.reward.ledger import LedgerTurn, LedgerView
+from rodagila.reward.model_check import recompute_model
 from rodagila.reward.public import PublicTurn, public_hash
 from rodagila.reward.roots import contributions_root, turn_commitment
 
@@ -71,12 +73,12 @@ def audit_turn(
     public: PublicTurn,
     previous: PublicTurn | None,
     ledger: LedgerView | None,
-    check_model: ModelCheck | None = None,
+    check_model: ModelCheck | None = recompute_model,
 ) -> AuditReport:
     """Return what differs between ``public``, its recomputation, the ``previous`` turn's file and the ``ledger``.
 
     Never raises for what a file says: facts that break a law are a difference. Without ``ledger`` or ``check_model``
-    their comparisons are left out.
+    that comparison is left out.
     """
     turn = public.facts.turn
     try:
