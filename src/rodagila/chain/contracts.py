@@ -14,9 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Never
-
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING, Any, Never
 
 from rodagila.chain.abi import (
     Artifact,
@@ -29,6 +27,9 @@ from rodagila.chain.abi import (
 )
 from rodagila.chain.port import ZERO_ADDRESS, Ledger, Reverted, Topic, TxReceipt
 from rodagila.core.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount  # slow to import, and only named here
 
 __all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "load_artifact", "send_wei"]
 
