@@ -69,7 +69,7 @@ _CATEGORIES = {
     "PHONE_NUMBER": "phone",
     "US_SSN": "national_id",
 }
-_PRECEDENCE = ("secret", "national_id", "card", "iban", "crypto_address", "email", "mac", "ip", "phone")
+_PRECEDENCE = ("secret", "national_id", "iban", "card", "crypto_address", "email", "mac", "ip", "phone")
 _LOWEST_SCORE = 0.4
 _WORTH_A_LOOK = re.compile(r"@|:[0-9A-Fa-f]{0,4}:|\d(?:\D*\d){3}|[A-HJ-NP-Za-km-z1-9]{25}")
 _PHONE_DIGITS = re.compile(r"\d(?:[^\dA-Za-z\n]{0,4}\d){6}")

@@ -252,7 +252,7 @@ def _read_csv(file: BinaryIO, rules: RecordRules) -> Iterator[Item]:
             yield LineProblem(start, "row_malformed", f"Line {start} is not a CSV row: {error}.")
             continue
         if header is None:
-            header = _header(values)
+            header = _header(values) if any(map(str.strip, values)) else None
         elif values and len(values) != len(header):
             message = f"Line {start} has {len(values)} columns; the header has {len(header)}."
             yield LineProblem(start, "row_malformed", message)

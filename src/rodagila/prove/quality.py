@@ -16,7 +16,8 @@ import re
 
 from rodagila.core.money import PPM
 
-_COMMON = """aa ab ac ad ag ah ai aj ak al am an ao ap ar as at au av ay ba be bl bo bu ca ce ch ci ck cl co ct cz da de di do
+_COMMON = """
+aa ab ac ad ag ah ai aj ak al am an ao ap ar as at au av ay ba be bl bo bu ca ce ch ci ck cl co ct cz da de di do
 ea ec ed ee ei el em en er es et eu ev ex fe fi fo fr ga ge gh gr ha he hi ho ia ib ic id ie if ig ij il im in io
 ir is it iv ka ke ku la ld le li ll lo ly ma me mi mo mp na nc nd ne ng ni no ns nt oc od oe of oi ol om on oo op
 or os ot ou ow pa pe pl po pr qu ra rd re ri ro rs rt ry sa sc se sh si so sp ss st su sz ta te th ti to tr ts tt
