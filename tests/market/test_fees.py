@@ -46,6 +46,20 @@ def pay(stand: Stand, payer: Any, to: str, amount: int, nonce: bytes | None = No
     return stand.transact(stand.ledger.faucet, stand.token.address, authorized(stand, payer, to, amount, nonce))
 
 
+def in_one_transaction(to: str, calls: list[bytes]) -> bytes:
+    """Return init code that makes several calls of one contract and then creates nothing."""
+    size = 44  # bytes of the program for each call, below
+    offset, program = size * len(calls) + 1, b""
+    for data in calls:
+        length, place = len(data).to_bytes(2, "big"), offset.to_bytes(2, "big")
+        copy = b"\x61" + length + b"\x61" + place + bytes.fromhex("600039")  # CODECOPY to memory 0
+        call = bytes.fromhex("60006000") + b"\x61" + length + bytes.fromhex("60006000")
+        program += copy + call + b"\x73" + bytes.fromhex(to[2:]) + bytes.fromhex("5af150")
+        offset += len(data)
+    assert len(program) == size * len(calls)
+    return program + b"\x00" + b"".join(calls)
+
+
 def drip(stand: Stand, account: Any, amount: int) -> None:
     data = keccak(b"drip(address,uint256)")[:4] + abi_encode(["address", "uint256"], [account.address, amount])
     stand.transact(stand.ledger.faucet, stand.token.address, data)
@@ -79,3 +93,20 @@ def test_a_settlement_is_found_whoever_sent_it_and_only_for_its_terms(stand: Sta
     assert settled_transaction(stand.ledger, stand.token.address, **terms) == receipt.tx_hash
     for change in ({"amount": 122}, {"pay_to": key("x").address}, {"payer": key("x").address}, {"nonce": bytes(32)}):
         assert settled_transaction(stand.ledger, stand.token.address, **{**terms, **change}) is None
+
+
+def test_another_payment_in_the_same_transaction_settles_only_its_own_nonce(stand: Stand) -> None:
+    """One real payment, bundled with authorisations to oneself, must not count for their nonces too."""
+    treasury = key("treasury three").address
+    honest, idle = secrets.token_bytes(32), secrets.token_bytes(32)
+    bundle = [
+        authorized(stand, stand.buyer, stand.buyer.address, 123, idle),
+        authorized(stand, stand.buyer, treasury, 123, honest),
+    ]
+    first = stand.ledger.block_number() + 1
+    receipt = stand.transact(stand.ledger.faucet, None, in_one_transaction(stand.token.address, bundle))
+    assert stand.balance(treasury) == 123
+    terms: dict[str, Any] = {"payer": stand.buyer.address, "pay_to": treasury, "amount": 123}
+    found = [settled_transaction(stand.ledger, stand.token.address, nonce=nonce, **terms) for nonce in (honest, idle)]
+    assert found == [receipt.tx_hash, None]
+    assert fees(stand.ledger, stand.token.address, treasury, first) == [(stand.buyer.address, 1, 123)]

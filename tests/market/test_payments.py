@@ -80,6 +80,13 @@ def test_a_malformed_authorisation_is_refused(authorization: dict[str, str]) -> 
         decode_payment(encoded(payment(**authorization)))
 
 
+def test_another_transfer_method_beside_the_authorisation_is_refused() -> None:
+    body = payment()
+    body["payload"]["permit2Authorization"] = {}
+    with pytest.raises(PaymentFailed, match="EIP-3009"):
+        decode_payment(encoded(body))
+
+
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists))
 def test_no_header_makes_the_reader_fail_otherwise(header: Any) -> None:
     text = base64.b64encode(header).decode() if isinstance(header, bytes) else encoded(header)

@@ -232,6 +232,8 @@ def test_a_settlement_that_fails_releases_no_body(stand: Stand, http: httpx.Clie
     assert "RODA-RECEIPT" not in response.headers
     model.before = lambda: None
     assert ask(http, header).status_code == 402
+    with stand.database.begin() as connection:
+        assert connection.exec_driver_sql("select count(*) from call where state != 'served'").scalar() == 0
 
 
 def test_a_nonce_spent_on_oneself_while_the_handler_works_releases_no_body(
@@ -271,7 +273,8 @@ def test_a_nonce_spent_on_oneself_while_the_handler_works_releases_no_body(
 def test_a_request_that_cannot_be_served_is_refused_before_money(http: httpx.Client) -> None:
     assert ask(http, body={**SEARCH, "k": 51}).status_code == 422
     assert ask(http, body={**SEARCH, "model": "nobody"}).json()["code"] == "model_unknown"
-    assert ask(http, body={**SEARCH, "text": ""}).json()["code"] == "invalid_request"
+    for text in ("", " \n"):
+        assert ask(http, body={**SEARCH, "text": text}).json()["code"] == "invalid_request"
 
 
 def test_each_dao_is_paid_into_its_own_treasury(stand: Stand, http: httpx.Client) -> None:

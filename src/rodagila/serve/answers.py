@@ -18,7 +18,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rodagila.core.errors import InvalidInput
 from rodagila.market.paywall import Answer
@@ -48,10 +47,10 @@ def classify_answer(served: ServedModel, request: ClassifyRequest) -> Answer:
 
 
 def embeddings_answer(served: ServedModel, request: EmbeddingsRequest) -> Answer:
-    """Return a unit vector of each text, as numbers or base64 of little-endian 32-bit floats, as OpenAI's client asks."""
+    """Return a unit vector of each text, as numbers or base64 of little-endian floats, as OpenAI's client asks."""
     texts = [request.input] if isinstance(request.input, str) else request.input
     with served.alone:
-        vectors = _unit(np.asarray(served.model.embed(texts)))
+        vectors = np.asarray(served.model.embed(texts), dtype="<f4")
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(row, request.encoding_format)}
         for index, row in enumerate(vectors)
@@ -124,12 +123,6 @@ def hit_as_json(hit: Hit) -> dict[str, Any]:
 
 def _choice(delta: dict[str, Any], finish: str | None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-
-
-def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    exact = vectors.astype(np.float64)  # int8 rows have no unit length, and their squares overflow
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return (exact / np.where(lengths > 0, lengths, 1)).astype("<f4")
 
 
 def _vector(row: Any, encoding: str) -> Any:

@@ -53,7 +53,7 @@ class VerticalModel(Protocol):
     """What the gateway asks of a model; ``classify`` gives ``(label, score_ppm)``, best first."""
 
     def embed(self, texts: Sequence[str]) -> Any:
-        """Return one vector a text, rows of numbers."""
+        """Return a unit vector of each text, float rows (n, d)."""
         ...
 
     def search(self, text: str, k: int) -> Sequence[Hit]:

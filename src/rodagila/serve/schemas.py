@@ -19,7 +19,7 @@ MAX_K = 50
 MAX_TOP = 20
 MAX_MESSAGES = 64
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS, pattern=r"\S")]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Hash = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
