@@ -37,6 +37,8 @@ AMOUNTS = frozenset(
 """Keys whose integers are atomic units."""
 SHARES = frozenset({"value", "low", "high"})
 """Keys whose integers are millionths, like every key that ends with ``_ppm``."""
+NAMES = frozenset({"chain_id", "port"})
+"""Keys whose integers are names, not quantities."""
 
 
 def printable(text: str) -> str:
@@ -51,14 +53,20 @@ def fraction(value: float) -> float:
 
 def cell(key: str, value: Any) -> str:
     """Return the text of one value on one line: flags as yes or no, absence as a dash."""
-    if value is None:
+    if value is None or value in ([], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) or (isinstance(value, int) and (key in SHARES or key.endswith("_ppm"))):
-        return f"{fraction(value):.3f}"
-    if isinstance(value, int):
-        return format_amount(value) if key in AMOUNTS else f"{value:,}"
+    if isinstance(value, (int, float)):
+        return _number(key, value)
     if isinstance(value, list):
-        return ", ".join(cell(key, item) for item in value) or "-"
+        return ", ".join(cell(key, item) for item in value)
     return printable(str(value)).replace("\n", "\\n")
+
+
+def _number(key: str, value: float) -> str:
+    if isinstance(value, float) or key in SHARES or key.endswith("_ppm"):
+        return f"{fraction(value):.3f}"
+    if key in AMOUNTS:
+        return format_amount(value)
+    return str(value) if key in NAMES else f"{value:,}"

@@ -8,8 +8,9 @@ import click
 
 from rodagila.app.cli.groups import Nouns
 from rodagila.app.cli.options import Expanded, dry_run_option, home_option, json_option
-from rodagila.app.cli.output import emit
+from rodagila.app.cli.output import emit, show_facts
 from rodagila.app.cli.session import open_home
+from rodagila.app.display import printable
 from rodagila.app.progress import progress_on_stderr
 
 
@@ -59,7 +60,7 @@ def list_(*, home: Path, as_json: bool) -> None:
 
     with open_home(home) as opened:
         result = operations.dao_list(opened)
-    emit(result, as_json)
+    emit(result, as_json, "name", "dao_id", "treasury")
 
 
 @dao.command("show")
@@ -72,4 +73,12 @@ def show(*, name: str, home: Path, as_json: bool) -> None:
 
     with open_home(home) as opened:
         result = operations.dao_show(opened, name)
-    emit(result, as_json)
+    if as_json:
+        emit(result, as_json)
+        return
+    from rodagila.core.policy import Policy
+    from rodagila.govern.policy import dump_policy
+
+    show_facts({key: value for key, value in result.items() if key != "policy"})
+    click.echo()
+    click.echo(printable(dump_policy(Policy.from_json(result["policy"]))), nl=False)

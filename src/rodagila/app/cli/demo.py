@@ -14,18 +14,7 @@ from rodagila.app.cli.output import show_table
 from rodagila.app.progress import progress_on_stderr
 
 TURN_COLUMNS = (
-    "turn",
-    "records",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "calls",
-    "pool",
-    "paid",
-    "slashed",
-    "dust",
-    "rollover",
+    *("turn", "records", "metric", "value", "low", "high", "calls", "pool", "paid", "slashed", "dust", "rollover"),
 )
 SIZES = click.IntRange(min=1)
 

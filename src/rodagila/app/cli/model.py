@@ -27,7 +27,7 @@ def list_(*, dao: str | None, home: Path, as_json: bool) -> None:
 
     with open_home(home) as opened:
         result = operations.model_list(opened, dao)
-    emit(result, as_json)
+    emit(result, as_json, "name", "dao", "turn", "hash")
 
 
 @model.command("show")

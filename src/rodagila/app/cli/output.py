@@ -66,7 +66,7 @@ def show_facts(body: Mapping[str, Any], columns: Sequence[str] = (), indent: str
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             click.echo(f"{indent}{title(key)}")
             show_table(value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and value:
             click.echo(f"{indent}{title(key)}")
             show_facts(value, indent=indent + "  ")
         else:
@@ -75,7 +75,7 @@ def show_facts(body: Mapping[str, Any], columns: Sequence[str] = (), indent: str
 
 def title(key: str) -> str:
     """Return the heading of a JSON key."""
-    return printable(key.replace("_", " "))
+    return printable(key.removesuffix("_ppm").replace("_", " "))
 
 
 def is_number(value: Any) -> bool:

@@ -12,6 +12,11 @@ from rodagila.app.cli.output import emit
 from rodagila.app.cli.session import open_home
 from rodagila.app.progress import progress_on_stderr
 
+COLUMNS = (
+    *("turn", "state", "records", "metric", "value", "low", "high", "calls", "pool", "paid", "slashed", "dust"),
+    *("rollover", "root"),
+)
+
 
 @click.group(cls=Nouns)
 def turn() -> None:
@@ -49,4 +54,4 @@ def list_(*, dao: str, home: Path, as_json: bool) -> None:
 
     with open_home(home) as opened:
         result = operations.turn_list(opened, dao)
-    emit(result, as_json)
+    emit(result, as_json, *COLUMNS)
