@@ -46,8 +46,8 @@ def text_key(text: str) -> bytes:
 
 
 def shingles(text: str) -> frozenset[int]:
-    """Return 32-bit SHA-1 hashes of the runs of three words; fewer words make one run."""
-    words = normalised(text).split()
+    """Return 32-bit SHA-1 hashes of the runs of three words; fewer words, or a text without any, make one run."""
+    words = normalised(text).split() or [text]
     runs = [" ".join(words[at : at + SHINGLE]) for at in range(max(1, len(words) - SHINGLE + 1))]
     digests = (hashlib.sha1(run.encode("utf-8", errors="surrogatepass"), usedforsecurity=False) for run in runs)
     return frozenset(int.from_bytes(digest.digest()[:4], "little") for digest in digests)
