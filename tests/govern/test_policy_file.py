@@ -214,18 +214,31 @@ def test_a_treasury_that_keeps_all_fees_is_allowed_when_it_seeds_the_pool() -> N
         "[" * 200_000,
         "{a: " * 50_000,
         "name: docs\n" + "k: 1\n" * 40_000,
+        "name: docs\n" + "k: 1\n" * 900,
+        "name: docs\n" + "# nothing\n" * 20_000 + "k: 1",
         "name: docs\n" + "".join(f"k{i}: 1\n" for i in range(20_000)),
         "a: &a [x, x]\n" + "".join(f"b{i}: [*a, *a]\n" for i in range(10_000)),
         "name: " + "x" * 200_000,
         "x" * (MAX_BYTES + 1),
         "é" * MAX_BYTES,
     ],
-    ids=["brackets", "braces", "same key", "many keys", "aliases", "long name", "large", "large in bytes"],
+    ids=[
+        "brackets",
+        "braces",
+        "same key",
+        "fewer of the same key",
+        "comments",
+        "many keys",
+        "aliases",
+        "long name",
+        "large",
+        "large in bytes",
+    ],
 )
 def test_hostile_files_are_refused_quickly(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert 0 < len(problems_of(text)) <= MAX_PROBLEMS
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 2
 
 
 def test_a_file_is_never_read_beyond_its_limit(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 3
+MAX_EVENTS = 2_000  # a policy with every field has about a hundred; reading stops there, so no file is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ _SYNTAX = 'Write "field: value" on each line, sections indented by two spaces.'
 
 def _refuse_unfolding(text: str) -> None:
     depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         line = event.start_mark.line + 1 if event.start_mark else 1
+        if count > MAX_EVENTS:
+            raise Unreadable(line, "the file has too many fields", "See `roda policy fields` for those that exist.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise Unreadable(line, "anchors and aliases are not allowed", "Write the value where it is used.")
         if getattr(event, "tag", None):
