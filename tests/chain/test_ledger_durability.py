@@ -118,7 +118,7 @@ def test_two_processes_write_in_turns_and_agree(path: Path) -> None:
         assert ledger.verify().blocks == 52
         senders = [ledger.receipt(ledger.block(n).transactions[0]).sender for n in range(2, 52)]
         changes = sum(a != b for a, b in itertools.pairwise(senders))
-        assert changes > 1, "the processes did not interleave, so this test showed nothing"
+        assert changes > 5, "one process kept the other out"
 
 
 def test_of_two_processes_with_the_same_nonce_one_wins(path: Path) -> None:

@@ -32,8 +32,9 @@ from rodagila.chain.execution import (
     header_hash,
     next_base_fee,
 )
+from rodagila.chain.file_errors import damaged
 from rodagila.chain.genesis import faucet_account, genesis_accounts
-from rodagila.chain.ledger_file import RECENT_HASHES, Head, LedgerFile, damaged
+from rodagila.chain.ledger_file import RECENT_HASHES, Head, LedgerFile
 from rodagila.chain.port import (
     EMBEDDED_CHAIN_ID,
     MAX_TRANSACTIONS_PER_BLOCK,

@@ -10,8 +10,9 @@ file open applies those to follow, and ``accounts`` and ``storage`` hold their s
 
 from __future__ import annotations
 
-import errno
+import random
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +29,11 @@ from ethereum_types.numeric import U256, Uint
 from immutables import Map
 
 from rodagila.chain.execution import Outcome, header_rlp
+from rodagila.chain.file_errors import BUSY_MS, damaged, speaking_plainly
 from rodagila.chain.port import Topic
 from rodagila.chain.world import Changes, World, code_hash
-from rodagila.core.errors import Corrupted, RodaError, Unreachable
 
 FORMAT_VERSION = 1
-BUSY_MS = 30_000
 RECENT_HASHES = 256
 
 _SCHEMA = """
@@ -104,7 +104,7 @@ class LedgerFile:
     def writing(self) -> Iterator[None]:
         """Hold the file's only write transaction; leave it committed and durable, or as if it had never been."""
         with speaking_plainly(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
                 self.connection.execute("COMMIT")
@@ -112,6 +112,26 @@ class LedgerFile:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+
+    def _begin(self) -> None:
+        """Take the write lock, trying about every millisecond.
+
+        SQLite's own waiting sleeps up to 100 ms between tries, so that a process writing block after block would keep
+        the others out for as long as it goes on.
+        """
+        deadline = time.monotonic() + BUSY_MS / 1000
+        self.connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as exc:
+                    if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311 - only spreads the tries
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -306,55 +326,6 @@ def encode_changes(changes: Changes) -> bytes:
         [address, [[slot, word] for slot, word in words.items()]] for address, words in changes.storages.items()
     ]
     return bytes(rlp.encode([accounts, storages]))
-
-
-def damaged(path: Path, what: str) -> Corrupted:
-    """Return the error for a file whose content cannot be a ledger's."""
-    return Corrupted(
-        "ledger_corrupted",
-        f"The ledger {path.name} is damaged: {what}.",
-        hint="Restore it from a copy; nothing was changed.",
-    )
-
-
-@contextmanager
-def speaking_plainly(path: Path) -> Iterator[None]:
-    """Turn SQLite's and the disk's errors into the project's."""
-    try:
-        yield
-    except RodaError:
-        raise
-    except sqlite3.ProgrammingError as exc:
-        raise Unreachable("unreachable", f"The ledger {path.name} is closed.", hint="Open it again.") from exc
-    except sqlite3.DatabaseError as exc:
-        raise _explained(path, exc) from exc
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise _full(path) from exc
-        raise Unreachable("unreachable", f"The ledger {path.name} cannot be used: {exc.strerror}.") from exc
-
-
-def _explained(path: Path, exc: sqlite3.DatabaseError) -> RodaError:
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return _full(path)
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unreachable(
-            "unreachable",
-            f"Another process has been writing the ledger {path.name} for {BUSY_MS // 1000} seconds.",
-            hint="Try again.",
-        )
-    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return Unreachable("unreachable", f"The ledger {path.name} cannot be used: {exc}.")
-    return damaged(path, str(exc))
-
-
-def _full(path: Path) -> Unreachable:
-    return Unreachable(
-        "disk_full",
-        f"The disk has no room for the next block of the ledger {path.name}; the block was not written.",
-        hint="Make room and send the transaction again.",
-    )
 
 
 def transaction_rows(number: int, outcomes: Sequence[Outcome]) -> Iterable[tuple[Any, ...]]:
