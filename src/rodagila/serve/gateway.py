@@ -69,6 +69,8 @@ def create_app(gateway: GatewayContext) -> FastAPI:
         version=version("rodagila"),
         description="Answers from data DAOs, paid per call by x402.",
         openapi_url="/openapi.json",
+        docs_url=None,  # FastAPI's pages load their scripts from another host
+        redoc_url=None,
     )
     app.state.gateway = gateway
     install_problems(app)

@@ -71,7 +71,7 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
     found = [{"field": ".".join(map(str, item["loc"])), "reason": str(item["msg"])} for item in error.errors()[:8]]
     message = f"The request is not valid: {where}: {first['msg'].lower()}."
-    problem = InvalidInput("invalid_request", message, hint="See /docs for the request's shape.", errors=found)
+    problem = InvalidInput("invalid_request", message, hint="See /openapi.json for the request's shape.", errors=found)
     return problem_response(request, problem)
 
 
@@ -79,7 +79,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem: RodaError
     if error.status_code in (404, 405):
-        problem = NotFound("route_unknown", f"There is no {request.method} {request.url.path}.", hint="See /docs.")
+        message = f"There is no {request.method} {request.url.path}."
+        problem = NotFound("route_unknown", message, hint="See /openapi.json.")
     else:
         problem = InvalidInput("invalid_request", f"The request was refused: {error.detail}.")
     return problem_response(request, problem, error.status_code)
