@@ -151,7 +151,7 @@ def test_an_answer_is_target_enough_for_retrieval() -> None:
 @pytest.mark.parametrize(
     ("rules", "reasons"),
     [
-        (RecordRules(max_bytes=60), ["", "", "too_large"]),
+        (RecordRules(max_bytes=55), ["", "", "too_large"]),
         (RecordRules(max_records=2), ["too_many_records"] * 3),
     ],
 )
