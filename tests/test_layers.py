@@ -13,7 +13,8 @@ LEVELS = (
     ("vault",),
     ("collect", "prove", "learn", "value", "market", "govern"),
     ("reward", "serve"),
-    ("app", "client"),
+    ("client",),
+    ("app",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "rodagila"

@@ -15,10 +15,8 @@ from rodagila.app.home import Home
 from rodagila.app.ledger_steps import STAGE_RECORDED
 from rodagila.app.turns import CLOSED, turn_rows
 from rodagila.core.messages import Domain
-from rodagila.learn.model import check_model
 from rodagila.market.fees import fees
 from rodagila.reward.audit import AuditReport, audit_turn
-from rodagila.reward.facts import ModelClaim, TurnFacts
 from rodagila.reward.ledger import LedgerBatch, LedgerTurn
 from rodagila.reward.public import PublicTurn, load, read_public
 
@@ -103,11 +101,6 @@ class ContractsView:
         }
 
 
-def recomputed_model(facts: TurnFacts) -> ModelClaim:
-    """Train the turn's model again from the public vectors and measure it."""
-    return check_model(facts)
-
-
 def audit_home(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> dict[str, Any]:
     """Audit the closed turns of one DAO or of all; ``public`` replaces the stored file of the one turn asked for."""
     daos = [dao_named(home, dao_name)] if dao_name else [Dao(home, row) for row in dao_rows(home)]
@@ -129,6 +122,6 @@ def audit_dao(dao: Dao, turn: int | None = None, public: Path | None = None) -> 
         wanted = turn in (None, row.number)
         file = read_public(public) if public and turn == row.number else load(dao.home.blobs.get(row.public_id))
         if wanted:
-            reports.append(audit_turn(file, previous, view, recomputed_model))
+            reports.append(audit_turn(file, previous, view))
         previous = file
     return reports

@@ -117,7 +117,7 @@ def _proofs(dao: Dao) -> dict[bytes, dict[str, Any]]:
         bytes.fromhex(row.contribution): {
             "proof": json.loads(row.proof),
             "signature": bytes.fromhex(row.signature),
-            "statuses": json.loads(row.statuses),
+            "statuses": json.loads(row.evaluation)["statuses"],
         }
         for row in rows
     }

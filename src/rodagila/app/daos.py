@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from eth_account.signers.local import LocalAccount
@@ -125,6 +125,7 @@ def launch(
             "A DAO needs at least two distinct queries: one to score contributions, one to measure the model.",
             hint="Give --queries FILE with text and label or answer.",
         )
+    policy = replace(policy, name=name)  # models and audits know the DAO by its policy's name
     token = embedded_token(home)
     accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
     for account in accounts.values():

@@ -32,7 +32,7 @@ from rodagila.core.errors import Conflict, Corrupted, InvalidInput, Unreachable
 
 if TYPE_CHECKING:
     from rodagila.chain.embedded import EmbeddedLedger
-    from rodagila.learn.embedder import CachedEmbedder
+    from rodagila.learn.cache import CachedEmbedder, VectorCache
     from rodagila.store.blobs import BlobStore
     from rodagila.store.database import Database
     from rodagila.vault.accounts import KeyStore
@@ -103,10 +103,17 @@ class Home:
     @cached_property
     def embedder(self) -> CachedEmbedder:
         """The embedder, with a cache so that a text is embedded once a home."""
-        from rodagila.learn.cache import CachedEmbedder, VectorCache
+        from rodagila.learn.cache import CachedEmbedder
         from rodagila.learn.embedder import MiniLM
 
-        return CachedEmbedder(MiniLM(processes=self.processes), VectorCache(self.path / "vectors.sqlite"))
+        return CachedEmbedder(MiniLM(processes=self.processes), self.vectors)
+
+    @cached_property
+    def vectors(self) -> VectorCache:
+        """The embeddings computed so far."""
+        from rodagila.learn.cache import VectorCache
+
+        return VectorCache(self.path / "vectors.sqlite")
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
@@ -124,7 +131,7 @@ class Home:
 
     def close(self) -> None:
         """Close every part that was opened."""
-        for part in ("database", "ledger", "embedder"):
+        for part in ("database", "ledger", "vectors"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 

@@ -56,7 +56,7 @@ class Gateway:
                 domain=dao.domain,
                 treasury=dao.row.treasury,
                 policy=dao.policy,
-                model=vertical_model(dao, card),
+                model=vertical_model(dao, card["turn"]),
                 created=dao.home.clock(),
             )
         )
@@ -81,7 +81,9 @@ def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tupl
     gateway = Gateway(home)
     with _listen(host, port) as listener:
         address = f"http://{host}:{listener.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(gateway.app(), log_config=None, lifespan="off", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(gateway.app(), log_config=None, lifespan="off", access_log=False, ws="none")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -125,7 +127,7 @@ def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) ->
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -32,8 +32,8 @@ from rodagila.app.intake import contributions_of
 from rodagila.app.models import train_turn
 from rodagila.app.opening import begin_turn
 from rodagila.app.progress import SILENT, Progress
-from rodagila.app.publication import publish_turn, summary_of, trees_of
-from rodagila.app.turns import CLOSED, LEARNED, change_turn, turn_row, unfinished_turn
+from rodagila.app.publication import fees_of, publish_turn, summary_of, trees_of
+from rodagila.app.turns import CLOSED, LEARNED, OPEN, change_turn, turn_row, unfinished_turn
 from rodagila.core.errors import RefusedByPolicy
 from rodagila.core.hashing import from_hex
 from rodagila.reward.roots import contributions_root
@@ -64,6 +64,7 @@ def close(dao: Dao, progress: Progress = SILENT) -> dict[str, Any]:
     """Go through everything that is left of the current turn; returns what came of it."""
     _require_contributions(dao)
     with dao.home.exclusive("turn"):
+        _require_news(dao, unfinished_turn(dao))
         # Asked before the engine continues what a killed run left: that turn is the one to close, not the next.
         number = unfinished_turn(dao)
         with engine(dao.home) as run:
@@ -87,6 +88,17 @@ def _require_contributions(dao: Dao) -> None:
             "turn_empty",
             f"The DAO {dao.name!r} has no contributions yet, so there is nothing to learn from.",
             hint=f"Bring some: roda contribute FILE --dao {dao.name} --key NAME",
+        )
+
+
+def _require_news(dao: Dao, number: int) -> None:
+    """Refuse to close a turn in which nothing came in: so closing twice by mistake is closing once."""
+    row = turn_row(dao, number)
+    if row.state == OPEN and not contributions_of(dao, turn=number) and not fees_of(dao, number):
+        raise RefusedByPolicy(
+            "turn_empty",
+            f"Turn {number} of the DAO {dao.name!r} has neither contributions nor fees, so there is nothing to close.",
+            hint="Close it when something has come in.",
         )
 
 
