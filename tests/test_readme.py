@@ -12,50 +12,15 @@ import shlex
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 
-from rodagila.app.cli.entry import roda
+from documents import Block, blocks_of, parse
 
 PORT = "8402"
 MAKE = re.compile(r"^make (\S+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One fenced block with the heading it stands under."""
-
-    heading: str
-    kind: str
-    text: str
-
-    @property
-    def commands(self) -> list[str]:
-        """The lines a person types."""
-        if self.kind == "console":
-            return [line.removeprefix("$ ") for line in self.text.splitlines() if line.startswith("$ ")]
-        return self.text.splitlines() if self.kind == "sh" else []
-
-
-def blocks_of(markdown: str) -> list[Block]:
-    """Return the fenced blocks of a document in their order."""
-    blocks: list[Block] = []
-    heading, fence, lines = "", None, []
-    for line in markdown.splitlines():
-        if fence is None and line.startswith("#"):
-            heading = line.lstrip("# ")
-        if not line.startswith("```"):
-            lines.append(line)
-        elif fence is None:
-            fence, lines = line.removeprefix("```").strip(), []
-        else:
-            blocks.append(Block(heading, fence, "\n".join(lines)))
-            fence = None
-    assert fence is None, "a fenced block is not closed"
-    return blocks
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +34,6 @@ def roda_lines(blocks: list[Block]) -> list[list[str]]:
     every = [shlex.split(line) for block in blocks for line in block.commands]
     lines = [words[1:] for words in every if words and words[0] == "roda"]
     return [words[: words.index(">")] if ">" in words else words for words in lines]
-
-
-def parse(arguments: list[str]) -> None:
-    """Parse one command line down to its command; raises Click's error if it would be refused."""
-    command: click.Command = roda
-    context = click.Context(roda, info_name="roda")
-    rest = list(arguments)
-    while isinstance(command, click.Group):
-        found = command.get_command(context, rest[0])
-        assert found is not None, f"there is no command {' '.join(arguments)}"
-        command, rest = found, rest[1:]
-    command.make_context(command.name, rest, parent=context)
 
 
 def test_every_kind_of_block_is_read(blocks: list[Block]) -> None:
