@@ -1,4 +1,4 @@
-"""Run every bench, one after another, and keep what they measured in ``benches/results.json``.
+"""Run every bench, one after another; keep what they measured in ``benches/results.json`` and ``docs/performance.md``.
 
 A bench is a file ``benches/bench_*.py`` that prints with ``--json`` a list of rows ``{name, value, unit, peer, ratio,
 bar, met}`` (``peer``: the same of another system; ``bar``: what this project asks of itself). It fails if it exits with
@@ -25,9 +25,22 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
+PAGE = HERE.parent / "docs" / "performance.md"
 LIMIT_SECONDS = 1_800
 COLUMNS = ("bench", "name", "value", "unit", "peer", "ratio", "bar", "met")
+NUMBERS = frozenset({"value", "peer", "ratio", "bar"})
 Row = dict[str, Any]
+
+INTRODUCTION = """\
+# Performance
+
+Made by `python benches/run.py` (`make bench`) from [results.json](../benches/results.json); do not edit. All of it was
+measured, on {machine}. A peer is the same act done by something else in the same run: anvil for the ledger, raw age for
+sealing, sentence-transformers for embedding, the same route without payment for paid calls. A bar is what this project
+asks of itself; a bench that misses one fails.
+
+![Seconds of each stage of a demonstration](stages.svg)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +100,24 @@ def merged(before: dict[str, Any], outcomes: list[Outcome]) -> dict[str, Any]:
     return {"machine": machine(), "rows": sorted(rows, key=lambda row: (row["bench"], row["name"]))}
 
 
-def write(results: dict[str, Any], path: Path = RESULTS) -> None:
-    """Write the results at once, never in part."""
+def page(results: dict[str, Any]) -> str:
+    """Return the results as a document, a table for each bench."""
+    facts = results["machine"]
+    text = INTRODUCTION.format(machine=f"{facts['cpus']} cores, Python {facts['python']}, {facts['system']}")
+    for bench in sorted({row["bench"] for row in results["rows"]}):
+        rows = [row for row in results["rows"] if row["bench"] == bench]
+        columns = ["name", "value", "unit", *(c for c in COLUMNS[4:] if any(row.get(c) is not None for row in rows))]
+        text += f"\n## {bench.replace('_', ' ')}\n\n| {' | '.join(columns)} |\n"
+        text += "|" + "|".join("---:" if column in NUMBERS else "---" for column in columns) + "|\n"
+        for row in rows:
+            text += f"| {' | '.join(shown(row.get(column)).replace('|', '/') for column in columns)} |\n"
+    return text
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file at once, never in part."""
     partial = path.with_suffix(".new")
-    partial.write_text(json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
@@ -98,10 +125,9 @@ def table(rows: list[Row]) -> str:
     """Return the rows as aligned text, numbers to the right."""
     cells = [[shown(row.get(column)) for column in COLUMNS] for row in rows]
     widths = [max(len(line[at]) for line in [list(COLUMNS), *cells]) for at in range(len(COLUMNS))]
-    right = {"value", "peer", "ratio", "bar"}
     return "\n".join(
         "  ".join(
-            text.rjust(width) if column in right else text.ljust(width)
+            text.rjust(width) if column in NUMBERS else text.ljust(width)
             for column, text, width in zip(COLUMNS, line, widths, strict=True)
         ).rstrip()
         for line in [list(COLUMNS), *cells]
@@ -126,7 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{path.name} ...", file=sys.stderr, flush=True)
         outcomes.append(measure(path))
     results = merged(json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}, outcomes)
-    write(results)
+    write(RESULTS, json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write(PAGE, page(results))
     print(table(results["rows"]))
     failed = [outcome for outcome in outcomes if outcome.failure]
     for outcome in failed:

@@ -76,13 +76,15 @@ def test_the_exit_status_is_1_if_any_bench_fails(
     run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
-    monkeypatch.setattr(run, "write", lambda results: (tmp_path / "results.json").write_text(json.dumps(results)))
+    monkeypatch.setattr(run, "PAGE", tmp_path / "performance.md")
     good = bench(tmp_path, "good", f"print({json.dumps(json.dumps([FINE]))})")
     bad = bench(tmp_path, "bad", "raise SystemExit(1)")
     monkeypatch.setattr(run, "benches", lambda names: [good, bad])
     assert run.main([]) == 1
     out, err = capsys.readouterr()
     assert "speed" in out and "FAILED bench_bad.py" in err
+    assert json.loads((tmp_path / "results.json").read_text())["rows"] == [{**FINE, "bench": "good"}]
+    assert "| speed | 3 | tx/s | 2 | yes |" in (tmp_path / "performance.md").read_text()
     monkeypatch.setattr(run, "benches", lambda names: [good])
     assert run.main(["good"]) == 0
 
