@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -18,9 +19,15 @@ from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core import messages
 from rodagila.core.errors import CODES
 from rodagila.core.messages import Contribution, Domain, Feedback, Manifest, Proof, Receipt
+from rodagila.core.money import PPM
+from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
 from rodagila.reward.roots import USAGE_TYPES
 from rodagila.reward.tree import PAYOUT_TYPES, SLASH_TYPES
+from rodagila.serve.effects import NEAR_PPM
+from rodagila.value.cosine import ONE
+from rodagila.value.neighbours import UNIT
+from rodagila.value.slots import MIN_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -185,6 +192,27 @@ def functions_of(path: Path) -> set[str]:
     if path.suffix == ".sol":
         return set(re.findall(r"function (\w+)\(", text))
     return {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_newest_change_is_of_this_version() -> None:
+    newest = re.search(r"^## (\S+)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert newest is not None and newest[1] == version("rodagila")
+
+
+def test_the_mechanism_states_the_constants_of_the_code() -> None:
+    text = " ".join(text_of(ROOT / "docs" / "mechanism.md").split())
+    assert f"One = 2^{ONE.bit_length() - 1} in cosines, gains and novelties; 2^{UNIT.bit_length() - 1} in" in text
+    assert f"with fewer than {MIN_TEXTS} such texts" in text
+    assert f"(cosine >= {NEAR_PPM / PPM})" in text
+
+
+def test_every_field_of_the_policy_that_the_mechanism_names_exists() -> None:
+    text = text_of(ROOT / "docs" / "mechanism.md")
+    fields = {field.path for field in FIELDS} | {field.path.rpartition(".")[2] for field in FIELDS}
+    named = {"treasury_cut", "seed_pool", "target_lift", "theta_max", "theta_percentile", "tau_percentile", "check_k"}
+    named |= {"newcomer_multiplier", "max_weight", "minhash_jaccard", "queries.per_turn", "feedback.learn"}
+    assert named <= fields
+    assert all(name in text for name in named)
 
 
 def test_blocks_of_documents_are_closed() -> None:
