@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,27 +38,42 @@ STYLE = """\
 </style>"""
 
 
-def demonstration(extra: list[str]) -> tuple[dict[str, Any], float]:
-    """Run the demonstration in an empty directory; return its JSON and the wall-clock seconds."""
+def demonstration(extra: list[str]) -> tuple[dict[str, Any], float, float]:
+    """Run the demonstration in an empty directory; return its JSON, the seconds it took and its processor seconds."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "rodagila.app.cli", "demo", "--json", "--out", out, *extra]
         began = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
         seconds = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"The demonstration failed with exit status {done.returncode}: {done.stdout[-500:]}")
-    return json.loads(done.stdout), seconds
+    return json.loads(done.stdout), seconds, used.ru_utime + used.ru_stime
 
 
-def rows_of(result: dict[str, Any], seconds: float) -> list[Row]:
-    """Return the rows: the whole, each stage, and what was done in it."""
-    turns = result["turns"]
-    records = sum(owner["records"] for owner in result["owners"])
-    calls = sum(turn["calls"] for turn in turns)
-    stages = {entry["stage"]: entry["seconds"] for entry in result["stages"]}
-    rows = [row("whole demonstration", round(seconds, 1), "s", BAR_SECONDS)]
-    rows += [row(f"stage {name}", round(value, 2), "s") for name, value in stages.items()]
-    rows += [row("turns", len(turns), "turns"), row("records", records, "records"), row("paid calls", calls, "calls")]
+def rows_of(result: dict[str, Any], seconds: float, processor: float) -> list[Row]:
+    """Return the rows: the whole, each stage, what was done, and what came of it."""
+    turns, owners = result["turns"], result["owners"]
+    rows = [
+        row("whole demonstration", round(seconds, 1), "s", BAR_SECONDS),
+        row("whole demonstration, processor time", round(processor, 1), "s"),
+        row("turns", len(turns), "turns"),
+        row("records", sum(owner["records"] for owner in owners), "records"),
+        row("paid calls", sum(turn["calls"] for turn in turns), "calls"),
+    ]
+    rows += [row(f"stage {entry['stage']}", round(entry["seconds"], 2), "s") for entry in result["stages"]]
+    rows += [row(f"{turn['metric']} after turn {turn['turn']}", round(turn["value"], 3), "") for turn in turns]
+    return [*rows, *money_rows(turns, owners)]
+
+
+def money_rows(turns: list[Row], owners: list[Row]) -> list[Row]:
+    """Return what was paid, and the freeloaders' part of it after slashes, in percent of what was paid."""
+    paid = sum(turn["paid"] for turn in turns)
+    cheats = [owner for owner in owners if owner["kind"] != "honest"]
+    rows = [row("paid to owners", paid / 1e6, "tokens")]
+    if paid and cheats:
+        share = 100 * sum(owner["payout"] for owner in cheats) / paid
+        rows.append(row(f"net share of {len(cheats)} freeloaders of {len(owners)} owners", round(share, 2), "%"))
     return rows
 
 
@@ -105,9 +121,9 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE, help="where the SVG goes")
     parser.add_argument("demo", nargs="*", help="arguments for roda demo, after --")
     options = parser.parse_args()
-    result, seconds = demonstration(options.demo)
+    result, seconds, processor = demonstration(options.demo)
     draw(result, options.picture)
-    rows = rows_of(result, seconds)
+    rows = rows_of(result, seconds, processor)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
