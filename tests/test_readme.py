@@ -1,6 +1,7 @@
 """The README's commands: each parses, and all of them, in their order, turn the wheel in a real shell.
 
-Blocks are read by their kind: ``sh`` is a script, ``console`` holds commands after ``$``, ``python`` is a program.
+Blocks are read by their kind: ``sh`` is a script, ``console`` holds commands after ``$``, ``python`` is a program,
+``text`` is output whose every line must have been said.
 ``roda serve`` runs until the end of the walk, as it does in a terminal of its own.
 """
 
@@ -37,7 +38,7 @@ def roda_lines(blocks: list[Block]) -> list[list[str]]:
 
 
 def test_every_kind_of_block_is_read(blocks: list[Block]) -> None:
-    assert {block.kind for block in blocks} == {"sh", "console", "python"}
+    assert {block.kind for block in blocks} == {"sh", "console", "python", "text"}
     for block in blocks:
         if block.kind == "console":
             assert all(line.startswith("$ roda ") for line in block.text.splitlines()), block.text
@@ -123,5 +124,7 @@ def test_the_readme_turns_the_wheel_in_a_real_shell(blocks: list[Block], tmp_pat
     said = done.stdout
     assert "every root of 2 turns was recomputed and agrees" in said
     assert "atomic units" in said
+    for line in [line for block in blocks if block.kind == "text" for line in block.text.splitlines()]:
+        assert line in said, line
     paid = re.search(r"^paid +([0-9.]+)$", said.split("payout claim", 1)[1], re.MULTILINE)
     assert paid is not None and float(paid[1]) > 0, "ada's claim paid nothing"
