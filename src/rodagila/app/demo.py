@@ -18,13 +18,14 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.daos import Dao, drip, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import receive, seal
+from rodagila.app.ledger_steps import claim
 from rodagila.app.payouts import explanation_of, payouts_of
 from rodagila.app.progress import Progress
+from rodagila.app.publication import published
 from rodagila.app.scenario import HONEST, Options, Participant, Scenario, build
 from rodagila.app.serving import Gateway, running
 from rodagila.app.turn import begin_turn, learn, settle
@@ -32,9 +33,11 @@ from rodagila.app.turns import turn_row
 from rodagila.client import Client
 from rodagila.core.errors import InvalidInput, RodaError
 from rodagila.core.hashing import hex0x, keccak
-from rodagila.core.money import UNIT
+from rodagila.core.money import PPM, UNIT
 from rodagila.core.policy import ModelRules, Policy, PoolRules, PriceRules, QueryRules
+from rodagila.learn.evaluation import rise_of
 from rodagila.market.prices import network_of
+from rodagila.reward.model_check import train_model
 
 NAME = "demo"
 START = 1_750_000_000
@@ -151,16 +154,16 @@ def _turn(play: Play, number: int) -> dict[str, Any]:
         for person in joining:
             _contribute(play, person)
             stage.advance(1)
-    with play.stages.time("prove and learn"), play.progress.stage(f"Turn {number}: prove and learn"):
-        learn(play.dao)
+    with play.stages.time("prove and learn"):
+        learn(play.dao, play.progress)
         play.gateway.publish(play.dao)
     with play.stages.time("serve"), play.progress.stage(f"Turn {number}: paid calls", play.options.calls) as stage:
         for _ in _paid_calls(play, number):
             stage.advance(1)
-    with play.stages.time("value and settle"), play.progress.stage(f"Turn {number}: value, settle"):
+    with play.stages.time("value and settle"):
         settle(play.dao, play.progress)
     with play.stages.time("claim"), play.progress.stage(f"Turn {number}: claims"):
-        _claims(play)
+        _claims(play, number)
     summary = turn_row(play.dao, number).summary
     assert summary is not None
     return summary
@@ -210,10 +213,11 @@ def _questions(play: Play, number: int) -> list[str]:
     return [pool[(first + i) % len(pool)].text for i in range(play.options.calls)]
 
 
-def _claims(play: Play) -> None:
-    for row in payouts_of(play.dao, None):
-        if row["cumulative"] > row["claimed"]:
-            operations.payout_claim(play.home, play.dao.name, row["account"], dry_run=False)
+def _claims(play: Play, number: int) -> None:
+    """Send the claims of all who are owed something; the money goes to the accounts in the leaves."""
+    _, computed = published(play.dao, number)
+    owed = [account for account, amount in computed.settlement.cumulative.items() if amount > 0]
+    claim(play.dao, number, computed.payout_tree, owed)
 
 
 def _result(play: Play, turns: Sequence[dict[str, Any]], reports: Sequence[Any]) -> dict[str, Any]:
@@ -225,6 +229,7 @@ def _result(play: Play, turns: Sequence[dict[str, Any]], reports: Sequence[Any])
     return {
         "dao": play.dao.name,
         "task": play.scenario.task,
+        "rise": _rise(play.dao, turns),
         "turns": list(turns),
         "owners": owners,
         "audit": {
@@ -237,6 +242,13 @@ def _result(play: Play, turns: Sequence[dict[str, Any]], reports: Sequence[Any])
         "policy": play.dao.policy.as_json(),
         "policy_hash": hex0x(play.dao.policy.policy_hash()),
     }
+
+
+def _rise(dao: Dao, turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rise of the metric from the first turn to the last, on the same gate queries, with its interval."""
+    first, last = (train_model(published(dao, turns[place]["turn"])[0].facts) for place in (0, -1))
+    found = rise_of(first.outcomes, last.outcomes, resamples=dao.policy.model.bootstrap, seed=1)
+    return {"value": found.value_ppm / PPM, "low": found.low_ppm / PPM, "high": found.high_ppm / PPM}
 
 
 def _owners(play: Play, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,24 +6,17 @@ from typing import Any
 
 from rodagila.app.daos import Dao
 from rodagila.app.ledger_steps import claim
-from rodagila.app.turns import TurnRow, closed_turn
+from rodagila.app.publication import published
+from rodagila.app.turns import closed_turn
 from rodagila.core.errors import RefusedByPolicy
 from rodagila.reward.explain import explain
-from rodagila.reward.facts import compute
-from rodagila.reward.public import PublicTurn, load
-
-
-def public_turn(dao: Dao, row: TurnRow) -> PublicTurn:
-    """Return the public file of a closed turn."""
-    assert row.public_id is not None
-    return load(dao.home.blobs.get(row.public_id))
 
 
 def payouts_of(dao: Dao, number: int | None) -> list[dict[str, Any]]:
     """Return every owner with its payout of the turn, its slash, its cumulative amount and what it has claimed."""
     row = closed_turn(dao, number)
-    public = public_turn(dao, row)
-    cumulative = compute(public.facts).settlement.cumulative
+    public, computed = published(dao, row.number)
+    cumulative = computed.settlement.cumulative
     owners = sorted({entry.owner for entry in public.facts.contributions} | set(cumulative))
     slashed = dict.fromkeys(owners, 0)
     for entry in public.facts.contributions:
@@ -44,14 +37,15 @@ def payouts_of(dao: Dao, number: int | None) -> list[dict[str, Any]]:
 
 def explanation_of(dao: Dao, account: str, number: int | None) -> dict[str, Any]:
     """Return the explanation of one account's payout, as JSON and as text."""
-    found = explain(public_turn(dao, closed_turn(dao, number)), account)
+    public, computed = published(dao, closed_turn(dao, number).number)
+    found = explain(public, account, computed)
     return {**found.as_json(), "text": found.as_text()}
 
 
 def claim_for(dao: Dao, account: str, *, dry_run: bool) -> dict[str, Any]:
     """Pay an account what the newest final root owes it; anyone may send the claim, the money goes to the account."""
     row = closed_turn(dao, None)
-    tree = compute(public_turn(dao, row).facts).payout_tree
+    tree = published(dao, row.number)[1].payout_tree
     cumulative = tree.amount_of(account)
     rewards = dao.contract("Rewards")
     paid_before = int(rewards.call("claimed", account))

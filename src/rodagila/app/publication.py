@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -12,12 +13,13 @@ from rodagila.app.daos import Dao
 from rodagila.app.ledger_steps import bonds_held
 from rodagila.app.models import model_claim, model_row
 from rodagila.app.opening import draw_of, scoring_of
-from rodagila.app.turns import turn_row
+from rodagila.app.turns import turn_row, turn_rows
 from rodagila.core.hashing import hex0x
 from rodagila.market.fees import fees
 from rodagila.reward.facts import (
     ACCEPTED,
     REFUSED,
+    Computed,
     ContributionEntry,
     TurnFacts,
     compute,
@@ -25,7 +27,6 @@ from rodagila.reward.facts import (
 )
 from rodagila.reward.public import PublicTurn, dump, load, publish
 from rodagila.reward.roots import Fee
-from rodagila.reward.tree import TurnTree
 from rodagila.value.coverage import Examples
 from rodagila.value.ocis import encode_targets
 
@@ -35,18 +36,18 @@ def publish_turn(dao: Dao, turn: int) -> bytes:
     return dao.home.blobs.put(dump(publish(facts_of(dao, turn))))
 
 
-def public_of(dao: Dao, turn: int) -> PublicTurn:
-    """Return the kept public file of a turn."""
+def published(dao: Dao, turn: int) -> tuple[PublicTurn, Computed]:
+    """Return the kept public file of a turn and what follows from it."""
     public_id = turn_row(dao, turn).public_id
     assert public_id is not None
-    return load(dao.home.blobs.get(public_id))
+    return _computed(dao.home.blobs.get(public_id))
 
 
-def trees_of(dao: Dao, turn: int) -> tuple[PublicTurn, TurnTree, TurnTree]:
-    """Return the public file with its payout tree and slash tree."""
-    public = public_of(dao, turn)
-    computed = compute(public.facts)
-    return public, computed.payout_tree, computed.slash_tree
+@lru_cache(maxsize=8)
+def _computed(data: bytes) -> tuple[PublicTurn, Computed]:
+    """Computing takes seconds at a few thousand records, and the steps of one turn ask for the same file."""
+    public = load(data)
+    return public, compute(public.facts)
 
 
 def facts_of(dao: Dao, turn: int) -> TurnFacts:
@@ -55,7 +56,7 @@ def facts_of(dao: Dao, turn: int) -> TurnFacts:
     scoring, draw = scoring_of(dao, row), draw_of(dao, turn)
     names = [[record.target for record in part] for part in (book.records, held.reference, scoring.records, held.gate)]
     table, (records, reference, queries, gate) = encode_targets(*names)
-    before = compute(public_of(dao, turn - 1).facts) if turn > 1 else None
+    before = published(dao, turn - 1)[1] if turn > 1 else None
     return TurnFacts(
         domain=dao.domain,
         rewards=dao.row.rewards,
@@ -85,8 +86,8 @@ def excluded_before(dao: Dao, turn: int) -> tuple[int, ...]:
     """Return the places of records that were slashed in turns before ``turn``."""
     if turn == 1:
         return ()
-    facts = public_of(dao, turn - 1).facts
-    return next_excluded(facts, compute(facts).values)
+    public, computed = published(dao, turn - 1)
+    return next_excluded(public.facts, computed.values)
 
 
 def fees_of(dao: Dao, turn: int) -> tuple[Fee, ...]:
@@ -98,7 +99,13 @@ def fees_of(dao: Dao, turn: int) -> tuple[Fee, ...]:
 
 
 def _entries(dao: Dao, book: Book) -> tuple[ContributionEntry, ...]:
-    bonds = bonds_held(dao)
+    held, recorded = bonds_held(dao), {row.number: row.last_block or 0 for row in turn_rows(dao)}
+    # A bond that an owner posts after the turn's record is not the turn's; auditors see it the same way.
+    bonds = {
+        page.stored.id: bond.amount
+        for page in book.pages
+        if (bond := held.get(page.stored.id)) is not None and bond.block <= recorded[page.stored.turn]
+    }
     return tuple(
         ContributionEntry(
             id=page.stored.id,
@@ -122,7 +129,7 @@ def _status(item: dict[str, Any]) -> int:
 
 def summary_of(dao: Dao, turn: int) -> dict[str, Any]:
     """Return what people are shown of a closed turn."""
-    public, payouts, _ = trees_of(dao, turn)
+    public, computed = published(dao, turn)
     facts, outcome = public.facts, public.outcome
     card = model_row(dao, turn)["card"]
     return {
@@ -141,7 +148,7 @@ def summary_of(dao: Dao, turn: int) -> dict[str, Any]:
         "slashed": sum(outcome.slashes.values()),
         "dust": outcome.dust,
         "rollover": outcome.rollover,
-        "root": hex0x(payouts.root),
+        "root": hex0x(computed.payout_tree.root),
         "model": hex0x(facts.model.hash),
-        "slots": int(np.count_nonzero(compute(facts).values.slot)),
+        "slots": int(np.count_nonzero(computed.values.slot)),
     }

@@ -72,6 +72,8 @@ def build(options: Options) -> Scenario:
         )
     labels = {bool(record.label) for records in owned.values() for record in records}
     spare = _spare_texts(owned, options)
+    if options.freeloaders:
+        holdings = _without_answers(holdings, {record.answer for record in spare if record.answer})
     honest = _schedule(owned, options.turns)
     cheats = _freeloaders(honest, spare, options) if options.freeloaders else ()
     return Scenario("classify" if labels == {True} else "retrieve", (*honest, *cheats), holdings)
@@ -120,6 +122,15 @@ def _hold_out(owned: dict[str, list[Record]], seed: int) -> tuple[dict[str, list
             else:
                 kept[owner].append(record)
     return kept, queries, reference
+
+
+def _without_answers(holdings: Holdings, answers: set[str]) -> Holdings:
+    """Leave out queries for answers that only the flipper's texts would have: nobody in the play could answer them."""
+    scoring, gate = (
+        tuple(query for query in queries if query.answer not in answers)
+        for queries in (holdings.scoring, holdings.gate)
+    )
+    return Holdings(holdings.reference, scoring, gate)
 
 
 def _spare_texts(owned: dict[str, list[Record]], options: Options) -> list[Record]:

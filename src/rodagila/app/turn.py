@@ -32,7 +32,7 @@ from rodagila.app.intake import contributions_of
 from rodagila.app.models import train_turn
 from rodagila.app.opening import begin_turn
 from rodagila.app.progress import SILENT, Progress
-from rodagila.app.publication import fees_of, publish_turn, summary_of, trees_of
+from rodagila.app.publication import fees_of, publish_turn, published, summary_of
 from rodagila.app.turns import CLOSED, LEARNED, OPEN, change_turn, turn_row, unfinished_turn
 from rodagila.core.errors import RefusedByPolicy
 from rodagila.core.hashing import from_hex
@@ -129,6 +129,7 @@ def _dao(name: str) -> Dao:
 def register(name: str, turn: int) -> dict[str, Any]:
     """Register the turn's batch, close its log and take the bonds."""
     dao = _dao(name)
+    ledger_steps.open_turn(dao, turn, turn_row(dao, turn).commitment)  # a launch that was killed left it unopened
     change_turn(dao, turn, state=LEARNED)  # from here on, contributions join the next turn
     records = ledger_steps.register_batch(dao, turn)
     ledger_steps.close_turn(dao, turn)
@@ -181,19 +182,19 @@ def value(name: str, turn: int) -> dict[str, Any]:
 def post(name: str, turn: int) -> dict[str, Any]:
     """Fund what the turn pays and post its roots."""
     dao = _dao(name)
-    public, payouts, slashes = trees_of(dao, turn)
+    public, computed = published(dao, turn)
     public_id = turn_row(dao, turn).public_id
     assert public_id is not None
     ledger_steps.fund_and_post(
         dao,
         turn,
-        payouts=payouts,
-        slashes=slashes,
+        payouts=computed.payout_tree,
+        slashes=computed.slash_tree,
         pool=public.outcome.pool,
         paid=public.outcome.paid,
         public_hash=public_id,
     )
-    return {"root": payouts.root.hex()}
+    return {"root": computed.payout_tree.root.hex()}
 
 
 @DBOS.step()
@@ -209,8 +210,8 @@ def window(name: str, turn: int) -> dict[str, Any]:
 def bonds(name: str, turn: int) -> dict[str, Any]:
     """Give the turn's bonds back, less the slashes."""
     dao = _dao(name)
-    _, _, slashes = trees_of(dao, turn)
-    ledger_steps.settle_bonds(dao, turn, slashes)
+    _, computed = published(dao, turn)
+    ledger_steps.settle_bonds(dao, turn, computed.slash_tree)
     return {}
 
 

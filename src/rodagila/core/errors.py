@@ -90,6 +90,7 @@ CODES: dict[str, str] = {
     "row_malformed": "a row does not have the header's columns",
     "transaction_invalid": "the transaction cannot be included in a block",
     "transaction_unknown": "no block holds that transaction",
+    "treasury_short": "the DAO holds less than what the turn must pay",
     "turn_closed": "the turn is already closed",
     "turn_empty": "the turn has no accepted contributions",
     "turn_unknown": "no such turn",

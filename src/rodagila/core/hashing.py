@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_abi import encode as abi_encode
-from eth_hash.auto import keccak as _keccak
+from eth_abi.abi import encode as abi_encode
+from sha3 import keccak_256
 
 ZERO_HASH = bytes(32)
 
 
 def keccak(data: bytes) -> bytes:
     """Return the 32-byte Keccak-256 hash of ``data``."""
-    return bytes(_keccak(data))
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 def keccak_abi(types: list[str], values: list[Any]) -> bytes:

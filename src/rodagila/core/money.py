@@ -13,7 +13,7 @@ import re
 from rodagila.core.errors import InvalidInput
 
 DECIMALS = 6
-UNIT = 10**DECIMALS
+UNIT: int = 10**DECIMALS
 PPM = 1_000_000
 _AMOUNT = re.compile(r"(\d{1,30})(?:\.(\d{1,6}))?")
 
