@@ -68,7 +68,7 @@ proof = Table(
     Column("contribution", String(64), ForeignKey("contribution.id"), primary_key=True),
     Column("proof", Text, nullable=False),
     Column("signature", String(130), nullable=False),
-    Column("statuses", Text, nullable=False),
+    Column("evaluation", Text, nullable=False),
 )
 
 model = Table(
