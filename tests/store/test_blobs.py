@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_nothing_behind(store: BlobStore) -> None:
         store.put(bytes(50_000))
     assert caught.value.code == "disk_full"
     assert list(store.ids()) == [kept]
-    assert store.sweep() == 0, "no partial file may be left"
+    assert store.sweep(older_than=0) == 0, "no partial file may be left"
     assert store.get(store.put(bytes(50_000))) == bytes(50_000)
 
 
@@ -155,5 +155,15 @@ def test_a_killed_writer_leaves_only_whole_blobs(tmp_path: Path) -> None:
     for blob_id in store.ids():
         store.get(blob_id)
     assert {bytes.fromhex(text) for text in acknowledged} <= set(store.ids())
-    store.sweep()
+    store.sweep(older_than=0)
+    assert store.sweep(older_than=0) == 0
+
+
+def test_sweeping_spares_a_writer_at_work(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.put(b"x")
+    partial = tmp_path / "partial" / "being-written"
+    partial.write_bytes(b"half")
     assert store.sweep() == 0
+    assert partial.exists()
+    assert store.sweep(older_than=0) == 1

@@ -127,6 +127,7 @@ class Home:
                     f"Another process is closing a turn in the home {self.path}.",
                     hint="Wait until it has ended; if it was killed, the lock is free at once.",
                 ) from error
+            self.blobs.sweep()
             yield
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import errno
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -98,9 +99,13 @@ class BlobStore:
                 if _NAME.fullmatch(path.name):
                     yield bytes.fromhex(path.name)
 
-    def sweep(self) -> int:
-        """Remove what killed writers left half-done and return how many; only the holder of the home may call it."""
-        leftovers = list(self._partial.glob("*"))
+    def sweep(self, older_than: float = 3600) -> int:
+        """Remove what killed writers left half-done more than ``older_than`` seconds ago; return how many files.
+
+        The age spares writers that are at work in another process: none takes an hour for one blob.
+        """
+        before = time.time() - older_than
+        leftovers = [path for path in self._partial.glob("*") if path.stat().st_mtime <= before]
         for path in leftovers:
             path.unlink(missing_ok=True)
         return len(leftovers)
