@@ -1,10 +1,10 @@
 # Everything sets itself up: Python 3.11, pip and make are all that is needed beforehand.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo tools test test-all lint bench clean
 
 setup: $(READY)
 
@@ -17,11 +17,17 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/roda demo
 
-test: lint
+test: lint tools
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: lint contracts
 	$(BIN)/python -m pytest
+
+# Compiler and reference chain for the tests that use them; without npm those tests are skipped and say so.
+tools:
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory contracts/node_modules/.package-lock.json \
+	|| echo "npm could not install the tools: tests against the compiler and against anvil will be skipped"; \
+	else echo "npm is not installed: tests against the compiler and against anvil will be skipped"; fi
 
 lint: $(READY)
 	$(BIN)/ruff check .
