@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -454,3 +456,14 @@ def test_threads_share_one_ledger(ledger: EmbeddedLedger) -> None:
     assert failures == []
     assert ledger.balance(SINK) == 40
     assert ledger.verify().transactions == 44
+
+
+def test_json_nested_without_end_cannot_kill_a_process_that_holds_a_ledger() -> None:
+    lines = (
+        "import json, rodagila.chain.embedded",
+        "try: json.loads('[' * 10**6)",
+        "except RecursionError: print('no')",
+    )
+    program = "\n".join(lines)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "no\n")
