@@ -35,9 +35,10 @@ INTRODUCTION = """\
 # Performance
 
 Made by `python benches/run.py` (`make bench`) from [results.json](../benches/results.json); do not edit. All of it was
-measured, on {machine}. A peer is the same act done by something else in the same run: anvil for the ledger, raw age for
-sealing, sentence-transformers for embedding, the same route without payment for paid calls. A bar is what this project
-asks of itself; a bench that misses one fails.
+measured, on {machine}.
+A peer is the same act done by something else in the same run: anvil for the ledger, raw age for sealing,
+sentence-transformers for embedding, the same route without payment for paid calls. A bar is what this project asks of
+itself; a bench that misses one fails. Times by the clock depend on what else the machine does; processor times hardly.
 
 ![Seconds of each stage of a demonstration](stages.svg)
 """
