@@ -133,7 +133,7 @@ class HonestLedger:
             public_hash=public_hash(public),
             paid=public.outcome.paid,
             fees={fee.account: fee.amount for fee in facts.fees},
-            bonds={entry.id: entry.bond for entry in facts.contributions if entry.turn == turn},
+            bonds={(entry.id, entry.owner): entry.bond for entry in facts.contributions if entry.turn == turn},
             pool=public.outcome.pool,
         )
         return replace(posted, **self.changed.get(turn, {}))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from rodagila.app.daos import Dao, dao_named, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.ledger_steps import STAGE_RECORDED
 from rodagila.app.turns import CLOSED, turn_rows
+from rodagila.core.errors import NotFound
 from rodagila.core.messages import Domain
 from rodagila.market.fees import fees
 from rodagila.reward.audit import AuditReport, audit_turn
@@ -91,20 +92,29 @@ class ContractsView:
         found = fees(self._dao.home.ledger, row.token, row.treasury, first, self._recorded[turn])
         return {payer: amount for payer, _, amount in found}
 
-    def _bonds(self, turn: int) -> dict[bytes, int]:
-        blocks = [event["block_number"] for event in self._registry.events("TurnOpened", 0) if event["turn"] == turn]
+    def _bonds(self, turn: int) -> dict[tuple[bytes, str], int]:
         last = self._recorded[turn]
         return {
-            event["contributionId"]: event["amount"]
-            for event in self._rewards.events("BondPosted", blocks[0])
+            (event["contributionId"], event["owner"]): event["amount"]
+            for event in self._posted_bonds
             if event["block_number"] <= last
         }
+
+    @cached_property
+    def _posted_bonds(self) -> list[dict[str, Any]]:
+        return list(self._rewards.events("BondPosted", 0))
 
 
 def audit_home(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> dict[str, Any]:
     """Audit the closed turns of one DAO or of all; ``public`` replaces the stored file of the one turn asked for."""
     daos = [dao_named(home, dao_name)] if dao_name else [Dao(home, row) for row in dao_rows(home)]
     reports = [(dao.name, report) for dao in daos for report in audit_dao(dao, turn, public)]
+    if turn is not None and not reports:
+        raise NotFound(
+            "turn_unknown",
+            f"Turn {turn} of {dao_name or 'any DAO'} is not closed, so there is nothing to audit.",
+            hint="List turns: roda turn list --dao NAME",
+        )
     return {
         "ok": all(report.ok for _, report in reports),
         "turns": [{"dao": name, **report.as_json()} for name, report in reports],

@@ -28,7 +28,9 @@ def prove_turn(dao: Dao, turn: int) -> dict[str, Any]:
     seen, held = _seen(dao, book), bonds_held(dao)
     accepted = 0
     for page in waiting:
-        unbonded = page.stored.bond > 0 and page.stored.id not in held
+        bond = held.get(page.stored.id)
+        # The owner may have posted a smaller bond itself, which would make junk cheap.
+        unbonded = page.stored.bond > 0 and (bond is None or bond.amount < page.stored.bond)
         evaluation = _without_bond(page) if unbonded else _evaluate(dao, page, seen)
         _keep(dao, page, evaluation)
         accepted += evaluation.accepted
@@ -47,15 +49,17 @@ def _seen(dao: Dao, book: Book) -> SeenRecords:
 
 
 def _evaluate(dao: Dao, page: Page, seen: SeenRecords) -> Evaluation:
-    stored = page.stored
+    stored, opened = page.stored, page.opened
+    if opened is None:
+        return _refused(page, "contents_unreadable", Check("owned", False, 0, page.fault))
     assert stored.first_place is not None
     return evaluate(
-        page.opened,
+        opened,
         manifest=stored.manifest,
         signature=stored.signature,
         domain=dao.domain,
         policy=dao.policy,
-        vectors=embed(dao, page.opened.records),
+        vectors=embed(dao, opened.records),
         seen=seen,
         first_place=stored.first_place,
     )
@@ -63,9 +67,13 @@ def _evaluate(dao: Dao, page: Page, seen: SeenRecords) -> Evaluation:
 
 def _without_bond(page: Page) -> Evaluation:
     """Return the evaluation of a contribution whose promised bond the ledger could not take: nothing is accepted."""
-    statuses = tuple(RecordStatus(index, REFUSED, "bond_missing") for index in range(page.stored.count))
     missing = Check("bonded", False, 0, "the owner's money did not cover the bond when it was taken")
-    return Evaluation((missing,), statuses, 0)
+    return _refused(page, "bond_missing", missing)
+
+
+def _refused(page: Page, reason: str, check: Check) -> Evaluation:
+    statuses = tuple(RecordStatus(index, REFUSED, reason) for index in range(page.stored.count))
+    return Evaluation((check,), statuses, 0)
 
 
 def _keep(dao: Dao, page: Page, evaluation: Evaluation) -> None:

@@ -1,7 +1,7 @@
 """Taking contributions in: check the manifest, hold the bond's authorisation, keep the sealed bytes, write the row.
 
-The row is written last, so its existence means that everything it names is on disk. A contribution waits for the turn's
-batch; its place in the log comes from there.
+The row is committed last, so its existence means that everything it names is on disk. A contribution waits for the
+turn's batch; its place in the log comes from there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from sqlalchemy.exc import IntegrityError
 from rodagila.app.daos import Dao
 from rodagila.chain.authorization import Authorization, authorize_receipt
 from rodagila.collect.contribution import SealedContribution, prepare_contribution, verify_consent, verify_manifest
-from rodagila.core.errors import Conflict, NotAuthorised, PaymentFailed, RefusedByPolicy
-from rodagila.core.hashing import from_hex
-from rodagila.core.messages import Manifest, manifest_from_json, message_as_json
+from rodagila.core.errors import Conflict, Corrupted, NotAuthorised, PaymentFailed, RefusedByPolicy
+from rodagila.core.hashing import from_hex, hex0x
+from rodagila.core.messages import Manifest, digest, manifest_from_json, message_as_json
 from rodagila.core.money import format_amount
 from rodagila.core.records import Record
 from rodagila.store import schema
@@ -92,6 +92,8 @@ def seal(
 
 def bond_of(dao: Dao, owner: str, count: int) -> int:
     """Return the bond of ``count`` records: multiplier x trailing mean pay of a record, less for newcomers."""
+    if owner == dao.row.operator:
+        return 0  # what buyers corrected: the treasury would post the bond to itself
     rules = dao.policy.bond
     with dao.home.database.begin() as connection:
         table, turns = schema.contribution, schema.turn
@@ -113,7 +115,7 @@ def bond_of(dao: Dao, owner: str, count: int) -> int:
 
 
 def receive(dao: Dao, sealed: SealedContribution, authorization: Authorization | None) -> int:
-    """Check and keep a contribution; return the turn it joins. Every refusal leaves nothing behind but a blob."""
+    """Check and keep a contribution; return the turn it joins. Every refusal leaves nothing behind."""
     contribution = sealed.contribution
     verify_manifest(
         sealed.manifest,
@@ -127,7 +129,6 @@ def receive(dao: Dao, sealed: SealedContribution, authorization: Authorization |
     )
     verify_consent(sealed.consent, contribution, purpose=dao.policy.purpose, now=dao.home.clock())
     _check_bond(dao, sealed, authorization)
-    dao.home.blobs.put(sealed.ciphertext)
     with dao.home.database.begin() as connection:
         turn = open_turn_of(connection, dao.name)
         try:
@@ -138,6 +139,7 @@ def receive(dao: Dao, sealed: SealedContribution, authorization: Authorization |
             raise Conflict(
                 "contribution_known", "This contribution is already recorded.", hint="Nothing more is to be done."
             ) from error
+        dao.home.blobs.put(sealed.ciphertext)  # the last thing that can fail before the row is committed
     return turn
 
 
@@ -223,4 +225,23 @@ def _stored(row: Row[Any]) -> StoredContribution:
         authorization=authorization,
         batch=row.batch,
         first_place=row.first_place,
+    )
+
+
+def require_intact(dao: Dao, stored: StoredContribution) -> None:
+    """Raise ``Corrupted`` if the row of a contribution is not what its owner signed."""
+    signed = stored.manifest.contribution
+    if digest(dao.domain, signed) != stored.id:
+        raise row_damaged(stored, "its manifest does not hash to its id")
+    if (signed.owner, signed.count) != (stored.owner, stored.count):
+        raise row_damaged(stored, "its owner or its number of records is not what the manifest says")
+
+
+def row_damaged(stored: StoredContribution, what: str) -> Corrupted:
+    """Return the error for a row of a contribution that was changed."""
+    return Corrupted(
+        "database_corrupted",
+        f"The row of contribution {hex0x(stored.id)} was changed: {what}.",
+        hint="Restore the home's database from a backup; nothing was changed.",
+        contribution_id=hex0x(stored.id),
     )

@@ -7,20 +7,25 @@ transaction, and these functions do not send it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import update
 
 from rodagila.app.daos import Dao
 from rodagila.app.home import wall_clock
-from rodagila.app.intake import StoredContribution, contributions_of
+from rodagila.app.intake import StoredContribution, contributions_of, require_intact
 from rodagila.chain.contracts import Contract
 from rodagila.chain.port import Reverted
 from rodagila.collect.contribution import batch_root
+from rodagila.core.errors import PaymentFailed
 from rodagila.core.hashing import ZERO_HASH
+from rodagila.core.money import format_amount
 from rodagila.reward.tree import TurnTree
 from rodagila.store import schema
 
 STAGE_OPEN, STAGE_CLOSED, STAGE_RECORDED = 1, 2, 3
+FINAL_AT, BOND_HELD = 6, 7
+"""Places of fields in what ``Rewards.rootOf`` returns."""
 BOND_ROWS = 25
 CLAIM_ROWS = 20
 """Rows a transaction: far below the block's gas limit and the contracts' caller-sized batches."""
@@ -34,10 +39,15 @@ def open_turn(dao: Dao, turn: int, commitment: bytes) -> None:
 
 
 def register_batch(dao: Dao, turn: int) -> int:
-    """Register the turn's waiting contributions as one batch and note their places; return the number of records."""
+    """Register the turn's waiting contributions as one batch and note their places; return the number of records.
+
+    Raises ``Corrupted`` before anything is sent if a row is not what its owner signed: a batch is for ever.
+    """
     waiting = [row for row in contributions_of(dao, turn=turn) if row.batch is None]
     if not waiting:
         return 0
+    for row in waiting:
+        require_intact(dao, row)
     registry = dao.contract("Registry")
     root = batch_root([row.id for row in waiting])
     records = sum(row.count for row in waiting)
@@ -72,10 +82,13 @@ def post_bonds(dao: Dao, turn: int) -> None:
         for row in contributions_of(dao, turn=turn)
         if (auth := row.authorization) is not None and rewards.call("bondOf", row.id, row.owner) == 0
     ]
-    # One account that has spent its money would make the whole batch revert: leave it out, its proof will say why.
-    payable = [row for row in missing if _would_succeed(rewards, "postBonds", [row])]
-    for start in range(0, len(payable), BOND_ROWS):
-        rewards.transact(operator, "postBonds", payable[start : start + BOND_ROWS])
+    for start in range(0, len(missing), BOND_ROWS):
+        part = missing[start : start + BOND_ROWS]
+        # An account that has spent its money would make the whole part revert: its bond is left out, its proof will
+        # say why. One account may cover some of its bonds and not all, so they are then tried one after the other.
+        for rows in [part] if _would_succeed(rewards, "postBonds", part) else [[row] for row in part]:
+            if _would_succeed(rewards, "postBonds", rows):
+                rewards.transact(operator, "postBonds", rows)
 
 
 def _would_succeed(contract: Contract, function: str, *args: object) -> bool:
@@ -86,11 +99,19 @@ def _would_succeed(contract: Contract, function: str, *args: object) -> bool:
     return True
 
 
-def bonds_held(dao: Dao) -> dict[bytes, int]:
-    """Return the bond that the ledger took for each contribution, from its events."""
+@dataclass(frozen=True, slots=True)
+class HeldBond:
+    """What an owner posted for a contribution, and in which block."""
+
+    amount: int
+    block: int
+
+
+def bonds_held(dao: Dao) -> dict[bytes, HeldBond]:
+    """Return the bond that the ledger took for each contribution from its owner, from its events."""
     known = {row.id: row.owner for row in contributions_of(dao)}
     return {
-        event["contributionId"]: event["amount"]
+        event["contributionId"]: HeldBond(event["amount"], event["block_number"])
         for event in dao.contract("Rewards").events("BondPosted", 0)
         if known.get(event["contributionId"]) == event["owner"]  # anybody may post a bond under a foreign id
     }
@@ -118,13 +139,32 @@ def fund_and_post(
 ) -> None:
     """Fund what the turn pays and post its roots."""
     treasury, rewards, operator = dao.contract("Treasury"), dao.contract("Rewards"), dao.account("operator")
-    if paid and treasury.call("poolOf", turn) == 0:
+    funded, posted = treasury.call("poolOf", turn) != 0 or not paid, rewards.call("lastTurn") >= turn
+    bond = dao.policy.challenge.root_bond
+    if not funded:
+        _require_money(dao, treasury.address, paid, f"the payouts of turn {turn} from its treasury")
+    if not posted and bond:
+        _require_money(dao, operator.address, bond, f"the bond behind the root of turn {turn} from its operator")
+    if not funded:
         treasury.transact(operator, "fundPool", turn, paid)
-    if rewards.call("lastTurn") < turn:
-        bond = dao.policy.challenge.root_bond
+    if not posted:
         if bond:
             dao.contract("PayToken").transact(operator, "approve", rewards.address, bond)
         rewards.transact(operator, "postRoot", turn, payouts.root, slashes.root, pool, paid, public_hash)
+
+
+def _require_money(dao: Dao, account: str, needed: int, purpose: str) -> None:
+    """Raise ``PaymentFailed`` treasury_short before anything is sent that the ledger would refuse."""
+    held = int(dao.contract("PayToken").call("balanceOf", account))
+    if held < needed:
+        raise PaymentFailed(
+            "treasury_short",
+            f"The DAO {dao.name!r} needs {format_amount(needed)} for {purpose}, which holds {format_amount(held)}.",
+            hint=f"Send {format_amount(needed - held)} to {account}, then run: roda turn close --dao {dao.name}",
+            account=account,
+            needed=needed,
+            held=held,
+        )
 
 
 def seconds_until_final(dao: Dao, turn: int) -> int:
@@ -132,11 +172,11 @@ def seconds_until_final(dao: Dao, turn: int) -> int:
     rewards = dao.contract("Rewards")
     if rewards.call("isFinal", turn):
         return 0
-    return max(1, int(rewards.call("rootOf", turn)[6]) - wall_clock())
+    return max(1, int(rewards.call("rootOf", turn)[FINAL_AT]) - wall_clock())
 
 
 def settle_bonds(dao: Dao, turn: int, slashes: TurnTree) -> None:
-    """Give the turn's bonds back, less the slashes."""
+    """Give the turn's bonds back, less the slashes, and the bond behind its root."""
     rewards, operator = dao.contract("Rewards"), dao.account("operator")
     owners = {row.id: row.owner for row in contributions_of(dao, turn=turn)}
     rows = [
@@ -146,6 +186,8 @@ def settle_bonds(dao: Dao, turn: int, slashes: TurnTree) -> None:
     ]
     for start in range(0, len(rows), BOND_ROWS):
         rewards.transact(operator, "settleBonds", turn, rows[start : start + BOND_ROWS])
+    if rewards.call("rootOf", turn)[BOND_HELD]:
+        rewards.transact(operator, "releaseRootBond", turn)
 
 
 def claim(dao: Dao, turn: int, payouts: TurnTree, accounts: Sequence[str]) -> int:

@@ -30,7 +30,8 @@ class LedgerTurn:
 
     ``commitment`` from the opening; ``reveal``, ``data_root``, ``proofs_root``, ``model_hash``, ``parent_model`` from
     its record; ``payout_root``, ``slash_root``, ``public_hash``, ``paid`` from the posted root. ``fees``: what each
-    payer transferred to the treasury for the turn. ``bonds``: bond by contribution id, those of this turn.
+    payer transferred to the treasury for the turn. ``bonds``: what was posted until the turn was recorded, by
+    contribution id and poster: anybody may post under any id, only the owner's own counts.
     ``pool``: the pool that was announced, None where the ledger does not say.
     """
 
@@ -46,7 +47,7 @@ class LedgerTurn:
     public_hash: bytes
     paid: int
     fees: Mapping[str, int]
-    bonds: Mapping[bytes, int]
+    bonds: Mapping[tuple[bytes, str], int]
     pool: int | None = None
 
 
