@@ -109,6 +109,12 @@ def dao_rows(home: Home) -> list[DaoRow]:
     return [DaoRow(**row._mapping) for row in rows]
 
 
+def require_new(home: Home, name: str) -> None:
+    """Raise ``Conflict`` dao_exists if the home has a DAO of that name."""
+    if any(row.name == name for row in dao_rows(home)):
+        raise Conflict("dao_exists", f"A DAO named {name!r} exists in this home.", hint="Choose another name.")
+
+
 def launch(
     home: Home, name: str, policy: Policy, holdings: Holdings, new_account: Callable[[str], LocalAccount]
 ) -> Dao:
@@ -117,8 +123,7 @@ def launch(
     Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
     middle left on the ledger belongs to no DAO and costs nothing but gas.
     """
-    if any(row.name == name for row in dao_rows(home)):
-        raise Conflict("dao_exists", f"A DAO named {name!r} exists in this home.", hint="Choose another name.")
+    require_new(home, name)
     if not holdings.scoring or not holdings.gate:
         raise InvalidInput(
             "file_empty",

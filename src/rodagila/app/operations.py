@@ -20,6 +20,8 @@ from rodagila.core.policy import Policy, RecordRules
 from rodagila.core.records import Record
 
 if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
     from rodagila.app.daos import Dao
 
 Values = dict[str, Any]
@@ -46,13 +48,11 @@ def dao_new(
     home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
 ) -> Values:
     """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
-    from rodagila.app.daos import dao_rows, launch
+    from rodagila.app.daos import launch, require_new
     from rodagila.app.holdings import Holdings, split_queries
     from rodagila.app.turn import begin_turn
-    from rodagila.core.errors import Conflict
 
-    if any(row.name == name for row in dao_rows(home)):
-        raise Conflict("dao_exists", f"A DAO named {name!r} exists in this home.", hint="Choose another name.")
+    require_new(home, name)
     if queries is None:
         raise InvalidInput(
             "usage",
@@ -61,8 +61,13 @@ def dao_new(
         )
     scoring, gate = split_queries(_texts(queries))
     holdings = Holdings(tuple(_texts(reference)) if reference else (), scoring, gate)
+
+    def _new_or_left(role: str) -> LocalAccount:
+        # A launch that was killed or refused half-way left keys that no DAO uses; their name must not block the next.
+        return home.keys.get(role) if any(known == role for known, _ in home.keys.names()) else home.keys.new(role)
+
     with home.exclusive("turn"), progress.stage("launch", 2) as stage:
-        dao = launch(home, name, policy, holdings, home.keys.new)
+        dao = launch(home, name, policy, holdings, _new_or_left)
         stage.advance(1)
         begin_turn(dao, 1)
         stage.advance(1)
@@ -217,11 +222,18 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> Non
     serve_forever(home, host, port, ready)
 
 
-def audit(home: Home, dao_name: str | None, turn: int | None) -> Values:
-    """Recompute every root of every closed turn from the ledger and the public files."""
+def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> Values:
+    """Recompute every root of every closed turn from the ledger and the public files.
+
+    ``public`` is a public file from elsewhere, held against the ledger in place of the stored one of ``turn``.
+    """
     from rodagila.app.auditing import audit_home
 
-    return audit_home(home, dao_name, turn)
+    if public is not None and (dao_name is None or turn is None):
+        raise InvalidInput(
+            "usage", "A public file is of one turn of one DAO.", hint="Give --dao NAME and --turn NUMBER with --public."
+        )
+    return audit_home(home, dao_name, turn, public)
 
 
 def faucet(home: Home, account: str, amount: int) -> Values:

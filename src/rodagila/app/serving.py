@@ -5,6 +5,7 @@ A model is put together from the sealed contributions in memory; the index on di
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.models import newest_model, vertical_model
 from rodagila.client import Client
-from rodagila.core.errors import Conflict, NotFound, Unreachable
+from rodagila.core.errors import Conflict, NotFound, RodaError, Unreachable
 from rodagila.market.calls import Calls
 from rodagila.market.paywall import Paywall
 from rodagila.market.prices import Token, network_of
@@ -28,6 +29,8 @@ from rodagila.serve.feedback import FeedbackBook
 from rodagila.serve.gateway import GatewayContext, create_app
 
 WATCH_SECONDS = 2.0
+BACKLOG = 2_048
+log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -37,38 +40,56 @@ class Gateway:
         self.home = home
         self.catalogue = Catalogue()
         self.context: GatewayContext | None = None
+        self._troubles: dict[str, str] = {}
+
+    def try_publish(self, dao: Dao) -> RodaError | None:
+        """Offer the DAO's newest model; one that cannot be put together is told once and stops nothing else."""
+        try:
+            self.publish(dao)
+        except RodaError as error:
+            if self._troubles.get(dao.name) != str(error):
+                log.warning("The newest model of %s cannot be served: %s", dao.name, error)
+            self._troubles[dao.name] = str(error)
+            return error
+        self._troubles.pop(dao.name, None)
+        return None
 
     def publish(self, dao: Dao) -> bool:
         """Offer the DAO's newest model if it is not offered yet; False if there was nothing new."""
         card = newest_model(dao)
         if card is None:
             return False
-        try:
-            if self.catalogue.find(dao.name).turn == card["turn"]:
-                return False
-            self.catalogue.withdraw(self.catalogue.find(dao.name).name)
-        except NotFound:
-            pass  # the first model of this DAO
-        self.catalogue.publish(
-            ServedModel(
-                dao=dao.name,
-                turn=card["turn"],
-                domain=dao.domain,
-                treasury=dao.row.treasury,
-                policy=dao.policy,
-                model=vertical_model(dao, card["turn"]),
-                created=dao.home.clock(),
-            )
+        offered = self._offered(dao)
+        if offered is not None and offered.turn == card["turn"]:
+            return False
+        served = ServedModel(
+            dao=dao.name,
+            turn=card["turn"],
+            domain=dao.domain,
+            treasury=dao.row.treasury,
+            policy=dao.policy,
+            model=vertical_model(dao, card["turn"]),
+            created=dao.home.clock(),
         )
+        if offered is not None:  # only now: putting the new one together takes seconds and may fail
+            self.catalogue.withdraw(offered.name)
+        self.catalogue.publish(served)
         return True
 
+    def _offered(self, dao: Dao) -> ServedModel | None:
+        try:
+            return self.catalogue.find(dao.name)
+        except NotFound:
+            return None  # the first model of this DAO
+
     def app(self) -> Any:
-        """Return the ASGI application; raises ``NotFound`` if the home has no DAO."""
+        """Return the ASGI application; raises ``NotFound`` if the home has no DAO, and why if none can be served."""
         daos = [Dao(self.home, row) for row in dao_rows(self.home)]
         if not daos:
             raise NotFound("dao_unknown", "This home has no DAO to serve.", hint="Launch one: roda dao new NAME")
-        for dao in daos:
-            self.publish(dao)
+        troubles = [error for dao in daos if (error := self.try_publish(dao))]
+        if len(troubles) == len(daos):
+            raise troubles[0]
         calls = Calls(self.home.database)
         paywall = Paywall(self.home.ledger, Token(daos[0].row.token), daos[0].account("gateway"), calls)
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
@@ -102,7 +123,7 @@ def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]
             while True:
                 time.sleep(WATCH_SECONDS)
                 for row in dao_rows(home):
-                    gateway.publish(Dao(home, row))
+                    gateway.try_publish(Dao(home, row))
         except KeyboardInterrupt:
             return
 
@@ -131,6 +152,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # taken at once: two that are only bound to a port do not see each other
     except OSError as error:
         listener.close()
         raise Conflict(

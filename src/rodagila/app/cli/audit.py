@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rodagila.app.cli.options import any_dao_option, home_option, json_option, turn_option
+from rodagila.app.cli.options import Expanded, any_dao_option, home_option, json_option, turn_option
 from rodagila.app.cli.output import emit
 from rodagila.app.cli.session import open_home
 from rodagila.app.display import printable
@@ -16,15 +16,20 @@ from rodagila.app.display import printable
 @click.command(short_help="Recompute every payout from public data.")
 @any_dao_option
 @turn_option
+@click.option(
+    "--public", type=Expanded(), help="A public file from elsewhere, in place of the stored one; with --dao and --turn."
+)
 @home_option
 @json_option
 @click.pass_context
-def audit(context: click.Context, dao: str | None, turn: int | None, home: Path, as_json: bool) -> None:
+def audit(
+    context: click.Context, dao: str | None, turn: int | None, public: Path | None, home: Path, as_json: bool
+) -> None:
     """Recompute every root from public data; exits with 1 if anything differs."""
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        result: dict[str, Any] = operations.audit(opened, dao, turn)
+        result: dict[str, Any] = operations.audit(opened, dao, turn, public)
     if as_json:
         emit(result, as_json)
     else:
