@@ -8,7 +8,7 @@ from rodagila.app.daos import Dao
 from rodagila.app.ledger_steps import claim
 from rodagila.app.publication import published
 from rodagila.app.turns import closed_turn
-from rodagila.core.errors import RefusedByPolicy
+from rodagila.core.errors import NotFound, RefusedByPolicy
 from rodagila.reward.explain import explain
 
 
@@ -45,8 +45,14 @@ def explanation_of(dao: Dao, account: str, number: int | None) -> dict[str, Any]
 def claim_for(dao: Dao, account: str, *, dry_run: bool) -> dict[str, Any]:
     """Pay an account what the newest final root owes it; anyone may send the claim, the money goes to the account."""
     row = closed_turn(dao, None)
-    tree = published(dao, row.number)[1].payout_tree
-    cumulative = tree.amount_of(account)
+    computed = published(dao, row.number)[1]
+    tree, cumulative = computed.payout_tree, computed.settlement.cumulative.get(account, 0)
+    if cumulative == 0:
+        raise NotFound(
+            "account_unknown",
+            f"{account} has earned nothing in the DAO {dao.name!r} up to turn {row.number}.",
+            hint=f"See who did: roda payout list --dao {dao.name}",
+        )
     rewards = dao.contract("Rewards")
     paid_before = int(rewards.call("claimed", account))
     due = cumulative - paid_before

@@ -175,8 +175,16 @@ def _reason(public: PublicTurn, done: Computed, row: int, place: int) -> str:
         return "earlier records already answer the queries as well"
     if values.v[row] == 0:
         return f"nothing new beside {_neighbour(public, done, row)}"
-    text = f"serves {values.helped[row]} queries better than what came before"
-    return text if done.settlement.pays[row] else f"{text}, but its share is below one unit"
+    return _service(done, row)
+
+
+def _service(done: Computed, row: int) -> str:
+    """Say whom a record of value serves, and why that may still pay nothing."""
+    count = int(done.values.helped[row])
+    text = f"serves {count} {'query' if count == 1 else 'queries'} better than what came before"
+    if done.settlement.pays[row]:
+        return text
+    return f"{text}, but {'its share is below one unit' if done.outcome.payable else 'there was nothing to pay'}"
 
 
 def _neighbour(public: PublicTurn, done: Computed, row: int) -> str:
