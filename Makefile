@@ -23,8 +23,11 @@ test: lint tools
 test-all: lint contracts
 	$(BIN)/python -m pytest
 
-# Compiler and reference chain for the tests that use them; without npm those tests are skipped and say so.
+# Compiler, reference chain and browser for the tests that use them; without those the tests are skipped and say so.
 tools:
+	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] \
+	&& apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; } \
+	|| echo "chromium is not installed: tests in the browser will be skipped"
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory contracts/node_modules/.package-lock.json \
 	|| echo "npm could not install the tools: tests against the compiler and against anvil will be skipped"; \
 	else echo "npm is not installed: tests against the compiler and against anvil will be skipped"; fi
