@@ -19,15 +19,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dbos import DBOS
+from sqlalchemy.exc import DatabaseError
 
 from rodagila.app import ledger_steps
 from rodagila.app.book import read_book
 from rodagila.app.daos import Dao, dao_named
 from rodagila.app.durable import Run, current_home, engine
 from rodagila.app.evaluation import prove_turn
+from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of
 from rodagila.app.models import train_turn
 from rodagila.app.opening import begin_turn
@@ -37,6 +41,7 @@ from rodagila.app.turns import CLOSED, LEARNED, OPEN, change_turn, turn_row, unf
 from rodagila.core.errors import RefusedByPolicy
 from rodagila.core.hashing import from_hex
 from rodagila.reward.roots import contributions_root
+from rodagila.store.database import explained
 
 __all__ = ["begin_turn", "close", "learn", "settle"]
 
@@ -48,7 +53,7 @@ def learn(dao: Dao, progress: Progress = SILENT) -> dict[str, Any]:
     _require_contributions(dao)
     with dao.home.exclusive("turn"):
         number = unfinished_turn(dao)
-        with engine(dao.home) as run:
+        with _engine(dao.home) as run:
             return _learn(run, dao, number, progress)
 
 
@@ -56,7 +61,7 @@ def settle(dao: Dao, progress: Progress = SILENT) -> dict[str, Any]:
     """Settle the turn whose model was learned, and open the next one."""
     with dao.home.exclusive("turn"):
         number = unfinished_turn(dao)
-        with engine(dao.home) as run:
+        with _engine(dao.home) as run:
             return _settle(run, dao, number, progress)
 
 
@@ -67,9 +72,19 @@ def close(dao: Dao, progress: Progress = SILENT) -> dict[str, Any]:
         _require_news(dao, unfinished_turn(dao))
         # Asked before the engine continues what a killed run left: that turn is the one to close, not the next.
         number = unfinished_turn(dao)
-        with engine(dao.home) as run:
+        with _engine(dao.home) as run:
             _learn(run, dao, number, progress)
             return _settle(run, dao, number, progress)
+
+
+@contextmanager
+def _engine(home: Home) -> Iterator[Run]:
+    """Start the engine, and say plainly what its database cannot do."""
+    try:
+        with engine(home) as run:
+            yield run
+    except DatabaseError as error:
+        raise explained(error, home.path / "workflows.sqlite") from error
 
 
 def _learn(run: Run, dao: Dao, number: int, progress: Progress) -> dict[str, Any]:

@@ -12,6 +12,7 @@ rodagila.core.errors.Corrupted: The ledger ledger.db is damaged: near "nonsense"
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from rodagila.core.errors import Corrupted, RodaError, Unreachable
 
 BUSY_MS = 30_000
 """How long a writer waits for another process's block."""
+ROOM_BYTES = 2**20
+"""With less free than this an I/O error is taken for a full disk."""
 
 
 def damaged(path: Path, what: str) -> Corrupted:
@@ -51,7 +54,8 @@ def speaking_plainly(path: Path) -> Iterator[None]:
 
 def _explained(path: Path, exc: sqlite3.DatabaseError) -> RodaError:
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    # Without room for its shared memory SQLite speaks of an I/O error (SQLITE_IOERR_SHMSIZE).
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return _full(path)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unreachable(
@@ -62,6 +66,13 @@ def _explained(path: Path, exc: sqlite3.DatabaseError) -> RodaError:
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return Unreachable("unreachable", f"The ledger {path.name} cannot be used: {exc}.")
     return damaged(path, str(exc))
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM_BYTES
+    except OSError:
+        return False
 
 
 def _full(path: Path) -> Unreachable:

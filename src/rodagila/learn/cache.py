@@ -69,13 +69,17 @@ class VectorCache:
         return found
 
     def put(self, embedder: bytes, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Store (text hash, row) pairs in one transaction."""
-        with self._lock:
+        """Store (text hash, row) pairs in one transaction; without room on the disk, nothing: it is only a cache."""
+        with self._lock, suppress(sqlite3.OperationalError):
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", [(embedder, text, row) for text, row in rows]
-            )
-            self._connection.execute("COMMIT")
+            try:
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", [(embedder, text, row) for text, row in rows]
+                )
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def forget(self, texts: Sequence[str]) -> int:
         """Erase the rows of ``texts`` under every embedder; return how many there were."""

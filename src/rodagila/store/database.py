@@ -10,6 +10,7 @@ guessed at; one that cannot be read is refused with what to do.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from rodagila.core.errors import Corrupted, RodaError, Unreachable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+ROOM_BYTES = 2**20
+"""With less free than this an I/O error is taken for a full disk."""
 
 
 class Database:
@@ -58,7 +61,7 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except DatabaseError as error:
-            raise _explained(error, self.path) from error
+            raise explained(error, self.path) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -94,16 +97,29 @@ def _migrate(connection: Connection, path: Path) -> None:
         ) from error
 
 
-def _explained(error: DatabaseError, path: Path) -> RodaError | DatabaseError:
+def explained(error: DatabaseError, path: Path) -> RodaError | DatabaseError:
+    """Return what SQLite said of the file at ``path`` as the project's error, or the error itself if it is a defect."""
     text = str(error.orig)
-    if isinstance(error, OperationalError) and "full" in text:
+    # Without room for its shared memory SQLite speaks of an I/O error: sqlite.org/rescode.html, SQLITE_IOERR_SHMSIZE.
+    if "full" in text or ("disk I/O" in text and _no_room(path)):
         return Unreachable(
             "disk_full", f"The disk that holds {path} has no room left; nothing was written.", hint="Free some room."
         )
-    if "malformed" in text or "not a database" in text or "disk I/O" in text:
+    if "disk I/O" in text or "unable to open" in text or "readonly" in text or "locked" in text:
+        return Unreachable(
+            "unreachable", f"The database {path} cannot be used now: {text}.", hint="Check its disk and permissions."
+        )
+    if "malformed" in text or "not a database" in text:
         return Corrupted(
             "database_corrupted",
             f"The database {path} cannot be read: {text}.",
             hint="Restore the home from a backup; the ledger and the blobs are separate files and may be intact.",
         )
     return error
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM_BYTES
+    except OSError:
+        return False
