@@ -6,11 +6,12 @@ A model is put together from the sealed contributions in memory; the index on di
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -116,16 +117,15 @@ def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tupl
 
 
 def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until interrupted; a model that a closed turn publishes meanwhile is offered within seconds."""
-    with running(home, host, port) as (gateway, address):
+    """Serve until interrupted or terminated; a model that a turn publishes meanwhile is offered within seconds."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # how supervisors end a service
+    with suppress(KeyboardInterrupt), running(home, host, port) as (gateway, address):
         ready(address)
-        try:
-            while True:
-                time.sleep(WATCH_SECONDS)
-                for row in dao_rows(home):
-                    gateway.try_publish(Dao(home, row))
-        except KeyboardInterrupt:
-            return
+        while True:
+            time.sleep(WATCH_SECONDS)
+            for row in dao_rows(home):
+                gateway.try_publish(Dao(home, row))
 
 
 def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
