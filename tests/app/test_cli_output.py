@@ -68,10 +68,13 @@ def test_the_demonstration_marks_freeloaders_and_says_where_the_report_is(capsys
         {"owner": "mal", "kind": "junk", "payout": -1},
         {"owner": "ada", "kind": "honest", "payout": 7},
     ]
-    show_demo(
-        {"turns": [turn | money], "owners": owners, "audit": {"ok": True, "roots": {"1": {}}}, "report": "r.html"}
-    )
+    early = {"queries": 12, "first": 0.75, "last": 0.5}
+    rise = {"value": 0.25, "low": -0.1, "high": 0.6, "early": early}
+    audit = {"ok": True, "roots": {"1": {}}}
+    show_demo({"turns": [turn | money], "rise": rise, "owners": owners, "audit": audit, "report": "r.html"})
     out = capsys.readouterr().out
+    assert "0.250 [-0.100 0.600]; on the 12 questions" in out
+    assert "0.750 -> 0.500" in out
     assert out.index("ada") < out.index("mal")
     assert "! junk" in out
     assert "! honest" not in out

@@ -37,6 +37,7 @@ from rodagila.core.money import PPM, UNIT
 from rodagila.core.policy import ModelRules, Policy, PoolRules, PriceRules, QueryRules
 from rodagila.learn.evaluation import rise_of
 from rodagila.market.prices import network_of
+from rodagila.reward.facts import target_names
 from rodagila.reward.model_check import train_model
 
 NAME = "demo"
@@ -245,10 +246,23 @@ def _result(play: Play, turns: Sequence[dict[str, Any]], reports: Sequence[Any])
 
 
 def _rise(dao: Dao, turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the rise of the metric from the first turn to the last, on the same gate queries, with its interval."""
-    first, last = (train_model(published(dao, turns[place]["turn"])[0].facts) for place in (0, -1))
+    """Return the rise of the metric from the first turn to the last, on the same gate queries, with its interval.
+
+    ``early``: the metric of both on the queries that the first turn's records could answer at all. Much of the rise is
+    the share of owners that joined; on these queries the newcomers can also be in the way, and that is shown too.
+    """
+    early, late = (published(dao, turns[place]["turn"])[0].facts for place in (0, -1))
+    first, last = train_model(early), train_model(late)
     found = rise_of(first.outcomes, last.outcomes, resamples=dao.policy.model.bootstrap, seed=1)
-    return {"value": found.value_ppm / PPM, "low": found.low_ppm / PPM, "high": found.high_ppm / PPM}
+    there = set(target_names(early, early.records))
+    asked = [place for place, target in enumerate(target_names(early, early.gate)) if target in there]
+    shares = [float(outcomes[asked].mean()) if asked else 0.0 for outcomes in (first.outcomes, last.outcomes)]
+    return {
+        "value": found.value_ppm / PPM,
+        "low": found.low_ppm / PPM,
+        "high": found.high_ppm / PPM,
+        "early": {"queries": len(asked), "first": round(shares[0], 4), "last": round(shares[1], 4)},
+    }
 
 
 def _owners(play: Play, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

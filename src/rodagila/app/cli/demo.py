@@ -66,6 +66,8 @@ def show_demo(result: dict[str, Any]) -> None:
     """Print the turns, the payouts with the freeloaders marked, the audit's line and where the report is."""
     show_table(result["turns"], TURN_COLUMNS)
     click.echo()
+    click.echo(rise_line(result))
+    click.echo()
     owners = sorted(result["owners"], key=lambda owner: -owner["payout"])
     show_table(
         [owner | {"kind": marked(owner["kind"])} for owner in owners],
@@ -74,6 +76,16 @@ def show_demo(result: dict[str, Any]) -> None:
     click.echo()
     click.echo(audit_line(result["audit"]))
     click.echo(f"Report: {result['report']}")
+
+
+def rise_line(result: dict[str, Any]) -> str:
+    """Return what became of the metric from the first turn to the last, and of the first turn's own questions."""
+    rise, early = result["rise"], result["rise"]["early"]
+    return (
+        f"Rise of {result['turns'][0]['metric']} from the first turn to the last: {rise['value']:.3f}"
+        f" [{rise['low']:.3f} {rise['high']:.3f}]; on the {early['queries']} questions that the first turn's records"
+        f" could answer: {early['first']:.3f} -> {early['last']:.3f}."
+    )
 
 
 def marked(kind: str) -> str:
