@@ -63,19 +63,13 @@ def pay(dao: Dao, amount: int, payer: str = "buyer") -> None:
         "from": account.address, "to": dao.row.treasury, "value": amount,
         "validAfter": 0, "validBefore": until, "nonce": nonce,
     }  # fmt: skip
-    fields = (
-        "address from",
-        "address to",
-        "uint256 value",
-        "uint256 validAfter",
-        "uint256 validBefore",
-        "bytes32 nonce",
-    )
+    names = "address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce"
+    fields = [dict(zip(("type", "name"), name.split(), strict=True)) for name in names.split(", ")]
     signed = account.sign_typed_data(
         domain_data={
             "name": "Roda Pay", "version": "1", "chainId": dao.domain.chain_id, "verifyingContract": token.address
         },
-        message_types={"TransferWithAuthorization": [dict(zip(("type", "name"), f.split(), strict=True)) for f in fields]},
+        message_types={"TransferWithAuthorization": fields},
         message_data=message,
     )  # fmt: skip
     function = "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"

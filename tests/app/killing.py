@@ -1,7 +1,8 @@
 """A process that closes a turn and kills itself (SIGKILL) at the n-th durable effect; run by the tests.
 
 Usage: ``python killing.py HOME N``. Effects are counted before and after everything that reaches the disk or the
-ledger: transactions, database commits, blobs. With N = 0 it closes the turn undisturbed and prints how many effects there were.
+ledger: transactions, database commits, blobs. With N = 0 it closes the turn undisturbed and prints the
+number of effects.
 """
 
 from __future__ import annotations

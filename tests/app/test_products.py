@@ -13,16 +13,16 @@ import pytest
 from eth_account import Account
 from sqlalchemy import text
 
-from conftest import OWNERS, TOPICS, contribute, key_of, pay, texts
+from conftest import OWNERS, TOPICS, contribute, holdings, key_of, pay, texts
 from rodagila.app import operations
 from rodagila.app.cli.entry import run
-from rodagila.app.daos import Dao, dao_named, give_gas_money
+from rodagila.app.daos import Dao, dao_named, give_gas_money, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of, receive, seal
 from rodagila.app.progress import SILENT
 from rodagila.app.publication import published
 from rodagila.app.turn import close
-from rodagila.app.turns import turn_row
+from rodagila.app.turns import turn_row, turn_rows, unfinished_turn
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract
 from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, NotFound
@@ -295,3 +295,17 @@ def post(rewards: Contract, dao: Dao, owner: Any, contribution: bytes, amount: i
     rewards.transact(
         owner, "postBond", contribution, owner.address, amount, signed.valid_after, until, signed.signature
     )
+
+
+def test_a_launch_killed_before_its_first_turn_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    policy, queries = Policy("docs"), tmp_path / "queries.jsonl"
+    queries.write_text('{"text": "is it open", "label": "a"}\n{"text": "is it shut", "label": "b"}\n')
+    with Home.open(tmp_path / "home", clock=lambda: 1_750_000_000) as home:
+        cut_off = launch(home, "docs", policy, holdings(), home.keys.new)
+        with pytest.raises(NotFound) as error:
+            unfinished_turn(cut_off)
+        assert "roda dao new docs" in error.value.hint
+        operations.dao_new(home, "docs", policy, queries, None, SILENT)
+        assert [row.number for row in turn_rows(cut_off)] == [1]
+        with pytest.raises(Conflict):
+            operations.dao_new(home, "docs", policy, queries, None, SILENT)

@@ -48,10 +48,15 @@ def dao_new(
     home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
 ) -> Values:
     """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
-    from rodagila.app.daos import launch, require_new
+    from rodagila.app.daos import dao_named, dao_rows, launch, require_new
     from rodagila.app.holdings import Holdings, split_queries
     from rodagila.app.turn import begin_turn
+    from rodagila.app.turns import turn_rows
 
+    if any(row.name == name for row in dao_rows(home)) and not turn_rows(dao_named(home, name)):
+        with home.exclusive("turn"):  # a launch that was killed just before its first turn
+            begin_turn(dao_named(home, name), 1)
+        return _dao_values(dao_named(home, name))
     require_new(home, name)
     if queries is None:
         raise InvalidInput(

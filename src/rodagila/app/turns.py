@@ -50,8 +50,15 @@ def turn_row(dao: Dao, number: int) -> TurnRow:
 
 
 def unfinished_turn(dao: Dao) -> int:
-    """Return the first turn that is not closed."""
-    return next(row.number for row in turn_rows(dao) if row.state != CLOSED)
+    """Return the first turn that is not closed; raises ``NotFound`` if the launch was cut off before the first one."""
+    for row in turn_rows(dao):
+        if row.state != CLOSED:
+            return row.number
+    raise NotFound(
+        "turn_unknown",
+        f"The launch of the DAO {dao.name!r} was cut off before its first turn.",
+        hint=f"Run again: roda dao new {dao.name} with the same options",
+    )
 
 
 def closed_turn(dao: Dao, number: int | None) -> TurnRow:
