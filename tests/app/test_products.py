@@ -13,8 +13,9 @@ import pytest
 from eth_account import Account
 from sqlalchemy import text
 
-from conftest import OWNERS, TOPICS, contribute, holdings, key_of, pay, texts
+from conftest import OWNERS, TOPICS, contribute, holdings, key_of, launch_dao, pay, texts
 from rodagila.app import operations
+from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
 from rodagila.app.daos import Dao, dao_named, give_gas_money, launch
 from rodagila.app.home import Home
@@ -309,3 +310,24 @@ def test_a_launch_killed_before_its_first_turn_is_finished_by_the_same_command(t
         assert [row.number for row in turn_rows(cut_off)] == [1]
         with pytest.raises(Conflict):
             operations.dao_new(home, "docs", policy, queries, None, SILENT)
+
+
+def test_a_turn_in_which_nothing_is_accepted_rolls_its_whole_pool_over(tmp_path: Path) -> None:
+    with Home.open(tmp_path / "home", clock=lambda: NOW) as home:
+        dao = launch_dao(home)
+        nonsense = [
+            Record("zxqv kkjw qqpz xxvw jjkq wwzx", label="cards"),
+            Record("vvvv vvvv vvvv vvvv", label="travel"),
+        ]
+        receive(dao, *seal(dao, key_of("ada"), nonsense, salt=bytes(32)))
+        pay(dao, 1_000_000)
+        first = close(dao)
+        assert (first["records"], first["paid"], first["dust"]) == (0, 0, 0)
+        assert first["rollover"] == first["pool"] == 800_000
+        contribute(dao, "bob")
+        second = close(dao)
+        assert second["pool"] == 800_000
+        assert second["paid"] + second["dust"] + second["rollover"] == 800_000
+        assert all(report.ok for report in audit_dao(dao))
+        held = dao.contract("PayToken").call("balanceOf", key_of("ada").address)
+        assert held == 50_000_000, "a bond without harm comes back whole"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from sqlalchemy import update
 
 from rodagila.app.daos import Dao
-from rodagila.app.home import wall_clock
 from rodagila.app.intake import StoredContribution, contributions_of, require_intact
 from rodagila.chain.contracts import Contract
 from rodagila.chain.port import Reverted
@@ -24,8 +23,8 @@ from rodagila.reward.tree import TurnTree
 from rodagila.store import schema
 
 STAGE_OPEN, STAGE_CLOSED, STAGE_RECORDED = 1, 2, 3
-FINAL_AT, BOND_HELD = 6, 7
-"""Places of fields in what ``Rewards.rootOf`` returns."""
+BOND_HELD = 7
+"""Place of the field ``bondHeld`` in what ``Rewards.rootOf`` returns."""
 BOND_ROWS = 25
 CLAIM_ROWS = 20
 """Rows a transaction: far below the block's gas limit and the contracts' caller-sized batches."""
@@ -167,12 +166,9 @@ def _require_money(dao: Dao, account: str, needed: int, purpose: str) -> None:
         )
 
 
-def seconds_until_final(dao: Dao, turn: int) -> int:
-    """Return how long the challenge window of the turn's root still is, 0 when the root is final."""
-    rewards = dao.contract("Rewards")
-    if rewards.call("isFinal", turn):
-        return 0
-    return max(1, int(rewards.call("rootOf", turn)[FINAL_AT]) - wall_clock())
+def is_final(dao: Dao, turn: int) -> bool:
+    """Tell whether the challenge window of the turn's root is over and nobody disputes it."""
+    return bool(dao.contract("Rewards").call("isFinal", turn))
 
 
 def settle_bonds(dao: Dao, turn: int, slashes: TurnTree) -> None:

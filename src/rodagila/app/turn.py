@@ -69,9 +69,9 @@ def close(dao: Dao, progress: Progress = SILENT) -> dict[str, Any]:
     """Go through everything that is left of the current turn; returns what came of it."""
     _require_contributions(dao)
     with dao.home.exclusive("turn"):
-        _require_news(dao, unfinished_turn(dao))
         # Asked before the engine continues what a killed run left: that turn is the one to close, not the next.
         number = unfinished_turn(dao)
+        _require_news(dao, number)
         with _engine(dao.home) as run:
             _learn(run, dao, number, progress)
             return _settle(run, dao, number, progress)
@@ -216,7 +216,7 @@ def post(name: str, turn: int) -> dict[str, Any]:
 def window(name: str, turn: int) -> dict[str, Any]:
     """Wait until the challenge window is over."""
     dao = _dao(name)
-    while ledger_steps.seconds_until_final(dao, turn):
+    while not ledger_steps.is_final(dao, turn):
         time.sleep(POLL_SECONDS)
     return {}
 
