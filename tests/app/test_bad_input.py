@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
+from small_dao import OWNERS, contribute, key_of, launch_dao, texts
 from sqlalchemy import event, text
 
-from conftest import OWNERS, contribute, key_of, launch_dao, texts
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
@@ -508,7 +508,8 @@ def test_a_seed_pool_without_money_is_one_sentence_before_anything_is_sent_and_c
 
 
 def seeded(home: Home, amount: int) -> Dao:
-    from conftest import holdings
+    from small_dao import holdings
+
     from rodagila.app.daos import launch
     from rodagila.app.turn import begin_turn
 

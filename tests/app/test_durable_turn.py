@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_dao import OWNERS, key_of, launch_dao
 
-from conftest import OWNERS, key_of, launch_dao
 from rodagila.app.auditing import audit_dao
 from rodagila.app.daos import Dao, dao_named
 from rodagila.app.home import Home

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from small_dao import TOPICS, contribute, key_of, texts
 from sqlalchemy import select
 
-from conftest import TOPICS, contribute, key_of, texts
 from rodagila.app.auditing import audit_dao
 from rodagila.app.book import read_book
 from rodagila.app.daos import Dao, dao_named

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from small_dao import OWNERS, TOPICS, contribute, holdings, key_of, launch_dao, pay, texts
 from sqlalchemy import text
 
-from conftest import OWNERS, TOPICS, contribute, holdings, key_of, launch_dao, pay, texts
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run

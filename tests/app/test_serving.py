@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from small_dao import OWNERS, contribute, key_of
 
-from conftest import OWNERS, contribute, key_of
 from rodagila.app import operations
 from rodagila.app.cli.entry import run
 from rodagila.app.daos import dao_named

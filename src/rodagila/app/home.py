@@ -132,7 +132,7 @@ class Home:
 
     def close(self) -> None:
         """Close every part that was opened."""
-        for part in ("database", "ledger", "vectors"):
+        for part in ("embedder", "vectors", "ledger", "database"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 

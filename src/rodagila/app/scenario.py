@@ -7,9 +7,10 @@ reference corpus; if there are none, a seeded share of every owner's rows is hel
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rodagila.app.holdings import Holdings
@@ -38,7 +39,7 @@ class Options:
     queries: int = 200
     calls: int = 12
     freeloaders: bool = True
-    threads: int = 1
+    threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
     out: Path = Path("rodagila-demo")
 
 

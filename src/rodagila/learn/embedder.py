@@ -38,8 +38,8 @@ Progress = Callable[[int, int], None]
 MAX_TOKENS = 256
 BATCH_TOKENS = 1024
 BATCH_TEXTS = 64
-WORTH_SHARING = 1_000
-"""Fewer texts than this are done before worker processes have loaded."""
+WORTH_STARTING, WORTH_SHARING = 400, 64
+"""Fewer texts than these are done before worker processes have loaded, or before loaded ones were asked."""
 PINNED = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -120,7 +120,8 @@ class MiniLM:
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> Int8Array:
         """Return int8 vectors (n, 384) of ``texts``; equal texts give equal bytes in any company."""
-        if self._processes > 1 and len(texts) >= WORTH_SHARING:
+        enough = WORTH_STARTING if self._workers is None else WORTH_SHARING
+        if self._processes > 1 and len(texts) >= enough:
             return self._shared().encode(texts, progress)
         self.load()
         assert self._loaded is not None

@@ -26,7 +26,8 @@ import numpy as np
 from rodagila.core.errors import Unreachable
 from rodagila.core.vectors import Int8Array
 
-CHUNK = 256
+CHUNK = 32
+"""Texts a worker takes at once: few enough that the last chunk keeps nobody waiting long."""
 
 
 class Workers:

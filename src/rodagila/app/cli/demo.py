@@ -32,7 +32,7 @@ SIZES = click.IntRange(min=1)
 @click.option("--queries", type=SIZES, help="Queries of the scoring set, and of the gate set.")
 @click.option("--calls", type=SIZES, help="Paid calls in each turn.")
 @click.option("--no-freeloaders", is_flag=True, help="Leave out the owners who copy, paraphrase or lie.")
-@click.option("--threads", type=SIZES, help="Processes that embed.")
+@click.option("--threads", type=SIZES, help="Processes that embed; as many as there are cores, up to 4.")
 @click.option(
     "--out",
     type=Expanded(file_okay=False),
