@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from small_dao import OWNERS, contribute, key_of, launch_dao, texts
+from small_dao import OWNERS, contribute, holdings, key_of, launch_dao, texts
 from sqlalchemy import event, text
 
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
-from rodagila.app.daos import Dao, dao_named, drip
+from rodagila.app.daos import Dao, dao_named, drip, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of, receive, seal
 from rodagila.app.payouts import payouts_of
 from rodagila.app.progress import SILENT
 from rodagila.app.publication import published
-from rodagila.app.turn import close, learn
+from rodagila.app.turn import begin_turn, close, learn
 from rodagila.app.turns import turn_rows
 from rodagila.chain.authorization import Authorization, authorize_receipt
 from rodagila.collect.contribution import Consent, SealedContribution, prepare_contribution
@@ -508,11 +508,6 @@ def test_a_seed_pool_without_money_is_one_sentence_before_anything_is_sent_and_c
 
 
 def seeded(home: Home, amount: int) -> Dao:
-    from small_dao import holdings
-
-    from rodagila.app.daos import launch
-    from rodagila.app.turn import begin_turn
-
     policy = Policy(name="docs", pool=PoolRules(target_lift_ppm=100_000, seed_pool=amount))
     dao = launch(home, "docs", policy, holdings(), home.keys.new)
     begin_turn(dao, 1)
