@@ -26,6 +26,8 @@ def prove_turn(dao: Dao, turn: int) -> dict[str, Any]:
     if not waiting:
         return {"contributions": 0, "accepted": 0}
     seen, held = _seen(dao, book), bonds_held(dao)
+    # All at once, so that embedding can be shared among processes; below, each contribution finds its vectors kept.
+    embed(dao, [record for page in waiting if page.opened for record in page.opened.records])
     accepted = 0
     for page in waiting:
         bond = held.get(page.stored.id)

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 MAX_TOKENS = 256
 BATCH_TOKENS = 1024
 BATCH_TEXTS = 64
-WORTH_STARTING, WORTH_SHARING = 400, 64
+WORTH_STARTING, WORTH_SHARING = 150, 64
 """Fewer texts than these are done before worker processes have loaded, or before loaded ones were asked."""
 PINNED = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
