@@ -18,6 +18,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bench_ledger import gas_equal_rows
+
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "stages.svg"
 BAR_SECONDS = 90
@@ -38,17 +40,19 @@ STYLE = """\
 </style>"""
 
 
-def demonstration(extra: list[str]) -> tuple[dict[str, Any], float, float]:
-    """Run the demonstration in an empty directory; return its JSON, the seconds it took and its processor seconds."""
+def demonstration(extra: list[str]) -> tuple[dict[str, Any], list[Row], float, float]:
+    """Run the demonstration in an empty directory; return its JSON, its ledger's gas beside anvil's, the seconds it
+    took and its processor seconds."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "rodagila.app.cli", "demo", "--json", "--out", out, *extra]
         began = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
         seconds = time.perf_counter() - began
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"The demonstration failed with exit status {done.returncode}: {done.stdout[-500:]}")
-    return json.loads(done.stdout), seconds, used.ru_utime + used.ru_stime
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode:
+            raise SystemExit(f"The demonstration failed with exit status {done.returncode}: {done.stdout[-500:]}")
+        gas = gas_equal_rows(Path(out) / "home" / "ledger.sqlite")
+    return json.loads(done.stdout), gas, seconds, used.ru_utime + used.ru_stime
 
 
 def rows_of(result: dict[str, Any], seconds: float, processor: float) -> list[Row]:
@@ -121,9 +125,9 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE, help="where the SVG goes")
     parser.add_argument("demo", nargs="*", help="arguments for roda demo, after --")
     options = parser.parse_args()
-    result, seconds, processor = demonstration(options.demo)
+    result, gas, seconds, processor = demonstration(options.demo)
     draw(result, options.picture)
-    rows = rows_of(result, seconds, processor)
+    rows = [*rows_of(result, seconds, processor), *gas]
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
