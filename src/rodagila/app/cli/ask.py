@@ -24,10 +24,12 @@ from rodagila.app.display import printable
 def ask(*, question: str, dao: str, key: str, url: str | None, dry_run: bool, home: Path, as_json: bool) -> None:
     """Ask the model of a DAO and pay for the answer."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
 
     with open_home(home) as opened:
         secret = None if dry_run else passphrase_of(opened, key)
-        result: dict[str, Any] = operations.ask(opened, dao, question, key, secret, url, dry_run)
+        with progress_on_stderr().stage("Ask"):
+            result: dict[str, Any] = operations.ask(opened, dao, question, key, secret, url, dry_run)
     if as_json or "answer" not in result:
         emit(result, as_json)
     else:

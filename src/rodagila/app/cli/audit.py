@@ -27,8 +27,9 @@ def audit(
 ) -> None:
     """Recompute every root from public data; exits with 1 if anything differs."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
 
-    with open_home(home) as opened:
+    with open_home(home) as opened, progress_on_stderr().stage("Audit"):
         result: dict[str, Any] = operations.audit(opened, dao, turn, public)
     if as_json:
         emit(result, as_json)

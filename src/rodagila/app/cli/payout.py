@@ -38,8 +38,9 @@ def payout() -> None:
 def list_(*, dao: str, turn: int | None, home: Path, as_json: bool) -> None:
     """List what each account earned."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
 
-    with open_home(home) as opened:
+    with open_home(home) as opened, progress_on_stderr().stage("Recompute the payouts"):
         result = operations.payout_list(opened, dao, turn)
     emit(result, as_json)
 
@@ -53,8 +54,9 @@ def list_(*, dao: str, turn: int | None, home: Path, as_json: bool) -> None:
 def explain(*, dao: str, account: str, turn: int | None, home: Path, as_json: bool) -> None:
     """Say why an account earned what it earned, from the pool to the leaf."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
 
-    with open_home(home) as opened:
+    with open_home(home) as opened, progress_on_stderr().stage("Recompute the payout"):
         result = operations.payout_explain(opened, dao, account, turn)
     emit(result, as_json)
 
@@ -68,7 +70,8 @@ def explain(*, dao: str, account: str, turn: int | None, home: Path, as_json: bo
 def claim(*, dao: str, account: str, dry_run: bool, home: Path, as_json: bool) -> None:
     """Withdraw what an account is owed, with its proof, to that account."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
 
-    with open_home(home) as opened:
+    with open_home(home) as opened, progress_on_stderr().stage("Claim"):
         result = operations.payout_claim(opened, dao, account, dry_run)
     emit(result, as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -25,9 +26,14 @@ from rodagila.app.cli.session import open_home
 def serve(*, host: str, port: int, home: Path, as_json: bool) -> None:
     """Serve the models of this home over HTTP (OpenAI-compatible, paid by x402)."""
     from rodagila.app import operations
+    from rodagila.app.progress import progress_on_stderr
+
+    starting = ExitStack()
 
     def ready(url: str) -> None:
+        starting.close()
         click.echo(json.dumps({"url": url}) if as_json else url)
 
-    with open_home(home) as opened:
+    with open_home(home) as opened, starting:
+        starting.enter_context(progress_on_stderr().stage("Put the models together"))
         operations.serve(opened, host, port, ready)
