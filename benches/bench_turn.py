@@ -18,8 +18,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench_ledger import gas_equal_rows
-
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "stages.svg"
 BAR_SECONDS = 90
@@ -43,6 +41,8 @@ STYLE = """\
 def demonstration(extra: list[str]) -> tuple[dict[str, Any], list[Row], float, float]:
     """Run the demonstration in an empty directory; return its JSON, its ledger's gas beside anvil's, the seconds it
     took and its processor seconds."""
+    from bench_ledger import gas_equal_rows  # beside this file; who only draws the picture does without
+
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "rodagila.app.cli", "demo", "--json", "--out", out, *extra]
         began = time.perf_counter()

@@ -47,6 +47,11 @@ def policies(draw: st.DrawFn) -> Policy:
     body: dict[str, Any] = {section: {} for section in SECTIONS}
     for field in FIELDS:
         (body[field.section] if field.section else body)[field.attribute] = draw(values_of(field))
+    # Put pairs that would contradict each other in order: throwing such policies away would leave too few.
+    records, value, bond = body["records"], body["value"], body["bond"]
+    records["min_chars"] = min(records["min_chars"], records["max_bytes"])
+    value["coverage_k"] = min(value["coverage_k"], value["top"])
+    bond["newcomer_multiplier"] = min(bond["newcomer_multiplier"], bond["multiplier"])
     return Policy.from_json(body)
 
 
