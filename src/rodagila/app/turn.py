@@ -145,7 +145,7 @@ def register(name: str, turn: int) -> dict[str, Any]:
     """Register the turn's batch, close its log and take the bonds."""
     dao = _dao(name)
     ledger_steps.open_turn(dao, turn, turn_row(dao, turn).commitment)  # a launch that was killed left it unopened
-    change_turn(dao, turn, state=LEARNED)  # from here on, contributions join the next turn
+    change_turn(dao, turn, state=LEARNED)  # contributions are refused until the next turn opens
     records = ledger_steps.register_batch(dao, turn)
     ledger_steps.close_turn(dao, turn)
     ledger_steps.post_bonds(dao, turn)
