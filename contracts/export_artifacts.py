@@ -21,7 +21,14 @@ from typing import Any
 
 CONTRACTS = Path(__file__).resolve().parent
 ARTIFACTS = CONTRACTS.parent / "src" / "rodagila" / "chain" / "artifacts"
-NAMES = ("PayToken", "Registry", "Rewards", "Treasury")
+NAMES = tuple(
+    sorted(
+        path.stem
+        for path in (CONTRACTS / "src").glob("*.sol")
+        if re.search(rf"^contract {path.stem}\b", path.read_text("utf-8"), re.MULTILINE)
+    )
+)
+"""Every file in src that holds a contract of its own name; interfaces, libraries and abstract parts are not shipped."""
 _IMPORT = re.compile(r'from "(\./[^"]+\.sol)"')
 
 
