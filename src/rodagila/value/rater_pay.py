@@ -14,7 +14,7 @@ who answers blindly, alone or in concert, has c = 0 in expectation (Shnayder et 
 colluders with a code of their own fail the golds, which they cannot tell from other tasks.
 
 >>> wilson_lower_ppm(20, 20)
-838875
+838874
 """
 
 from __future__ import annotations
