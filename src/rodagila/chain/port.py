@@ -64,6 +64,30 @@ class TxReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call to try with ``Ledger.simulate``; the sender may be any account, a contract without a key too."""
+
+    sender: str
+    to: str
+    data: bytes = b""
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What a simulated call did.
+
+    ``error`` is None, or says in words why it failed; ``output`` is then the contract's ABI-encoded reason. Logs count
+    within the simulation and belong to no transaction (``tx_hash`` is zero).
+    """
+
+    output: bytes
+    error: str | None
+    gas_used: int
+    logs: tuple[LogEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BlockInfo:
     """A block's header and the hashes of its transactions in order."""
 
@@ -112,6 +136,13 @@ class Ledger(Protocol):
 
     def estimate_gas(self, to: str | None, data: bytes, *, sender: str, value: int = 0) -> int:
         """Return a gas limit with which the transaction does now what it does with all gas; raise ``Reverted``."""
+
+    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+        """Run calls one after the other as if in the next block, each on what those before it left; keep nothing.
+
+        A call that fails changes nothing and the next is still run. No fee is taken. Raises ``InvalidInput``
+        (``transaction_invalid``) if a call carries more wei than its sender has by then.
+        """
 
     def send(self, raw: bytes) -> bytes:
         """Include a signed transaction in a block and return its hash once that is durable.

@@ -20,7 +20,16 @@ from typing import Any
 import httpx
 
 from rodagila.chain.addresses import from_text, to_text
-from rodagila.chain.port import ZERO_ADDRESS, BlockInfo, LogEntry, Reverted, Topic, TxReceipt
+from rodagila.chain.port import (
+    ZERO_ADDRESS,
+    BlockInfo,
+    CallOutcome,
+    CallRequest,
+    LogEntry,
+    Reverted,
+    Topic,
+    TxReceipt,
+)
 from rodagila.chain.simulation import reason
 from rodagila.chain.transactions import Signed, decode
 from rodagila.core.errors import Conflict, InvalidInput, NotFound, Unreachable
@@ -29,6 +38,7 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 POLL_SECONDS = 0.05
 _REVERTED = 3
 """The error code of a call that a contract refused (execution-apis, go-ethereum)."""
+_NO_METHOD = -32601
 
 
 class RpcError(Exception):
@@ -102,6 +112,21 @@ class RpcLedger:
     def estimate_gas(self, to: str | None, data: bytes, *, sender: str, value: int = 0) -> int:
         """Return the node's estimate; raise ``Reverted``."""
         return _number(self._run("eth_estimateGas", _request(to, data, sender, value)))
+
+    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+        """Let the node run calls one after the other (``eth_simulateV1``); raise ``Unreachable`` if it cannot."""
+        asked = [_request(call.to, call.data, call.sender, call.value) for call in calls]
+        try:
+            (block,) = self._ask_or_error("eth_simulateV1", {"blockStateCalls": [{"calls": asked}]}, "latest")
+        except RpcError as exc:
+            if exc.code == _NO_METHOD:
+                raise Unreachable(
+                    "unreachable",
+                    f"The node at {self._url} cannot simulate calls: it has no eth_simulateV1.",
+                    hint="Use a node that has it (go-ethereum 1.15, anvil 1.7 or later).",
+                ) from exc
+            raise InvalidInput("transaction_invalid", f"The node does not simulate these calls: {exc}.") from exc
+        return [_outcome(found) for found in block["calls"]]
 
     def send(self, raw: bytes) -> bytes:
         """Send one transaction and return its hash once a block holds it."""
@@ -287,6 +312,13 @@ def _log_entry(found: dict[str, Any]) -> LogEntry:
         tx_hash=_data(found["transactionHash"]),
         log_index=_number(found["logIndex"]),
     )
+
+
+def _outcome(found: dict[str, Any]) -> CallOutcome:
+    output, failed = _data(found["returnData"]), not _number(found["status"])
+    logs = (_log_entry({**log, "transactionHash": "0x" + "00" * 32}) for log in found["logs"])
+    error = (reason(output) if output else found["error"]["message"]) if failed else None
+    return CallOutcome(output, error, _number(found["gasUsed"]), tuple(logs))
 
 
 def _unknown(tx_hash: bytes) -> NotFound:
