@@ -23,7 +23,7 @@ import httpx
 
 from rodagila.chain import answers
 from rodagila.chain.addresses import from_text, to_text
-from rodagila.chain.jsonrpc import Node, RpcError
+from rodagila.chain.node import Node, RpcError
 from rodagila.chain.port import (
     LOCAL_CHAIN_IDS,
     ZERO_ADDRESS,
