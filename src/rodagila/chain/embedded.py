@@ -78,6 +78,7 @@ class EmbeddedLedger:
 
     def __init__(self, file: LedgerFile, chain_id: int, clock: Callable[[], int]) -> None:
         self.chain_id = chain_id
+        self.confirmations = 0
         self._file = file
         self._clock = clock
         self._lock = threading.RLock()
@@ -127,6 +128,14 @@ class EmbeddedLedger:
     def block_number(self) -> int:
         """Return the latest block's number."""
         return self._current()[0].number
+
+    def confirmed_block(self) -> int:
+        """Return the latest block's number: no block is ever replaced."""
+        return self.block_number()
+
+    def at(self, block: int) -> EmbeddedLedger:
+        """Return the ledger itself: what it has shown stays."""
+        return self
 
     def timestamp(self) -> int:
         """Return the latest block's time."""
