@@ -21,7 +21,7 @@ from rodagila.client import Client
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.paywall import Paywall
-from rodagila.market.prices import Token, network_of
+from rodagila.market.prices import network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
 from rodagila.serve.feedback import FeedbackBook
 from rodagila.serve.gateway import GatewayContext, create_app
@@ -88,7 +88,7 @@ class Gateway:
         if len(troubles) == len(daos):
             raise troubles[0]
         calls = Calls(self.home.database)
-        paywall = Paywall(self.home.ledger, Token(daos[0].row.token), daos[0].account("gateway"), calls)
+        paywall = Paywall(self.home.live_ledger, daos[0].token, daos[0].account("gateway"), calls)
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
 

@@ -40,6 +40,25 @@ dao = Table(
 )
 """``holdings`` is the blob of the DAO's own sealed records: reference corpus, scoring pool and gate set."""
 
+pay_token = Table(
+    "pay_token",
+    metadata,
+    Column("address", String(42), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("version", String(32), nullable=False),
+)
+"""The EIP-712 domain of each pay token as its contract told it: what authorisations are signed in."""
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("transaction", String(64), nullable=False, unique=True),
+    Column("sender", String(42), nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+"""What a gateway sent to a chain that may be reorganised and that is not in a confirmed block yet, in its order."""
+
 contribution = Table(
     "contribution",
     metadata,
