@@ -23,6 +23,7 @@ from rodagila.app.models import newest_model, vertical_model
 from rodagila.client import Client
 from rodagila.core.errors import Conflict, NotFound, RodaError, Unreachable
 from rodagila.market.calls import Calls
+from rodagila.market.channels import ChannelStore
 from rodagila.market.paywall import Paywall
 from rodagila.market.prices import Token, network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
@@ -91,8 +92,9 @@ class Gateway:
         troubles = [error for dao in daos if (error := self.try_publish(dao))]
         if len(troubles) == len(daos):
             raise troubles[0]
-        calls = Calls(self.home.database)
-        paywall = Paywall(self.home.ledger, Token(daos[0].row.token), daos[0].account("gateway"), calls)
+        calls, channels = Calls(self.home.database), ChannelStore(self.home.database)
+        token, account = Token(daos[0].row.token), daos[0].account("gateway")
+        paywall = Paywall(self.home.ledger, token, account, calls, channels)
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rodagila.chain.authorization import TOKEN_NAME, TOKEN_VERSION
 from rodagila.core.messages import Domain
-from rodagila.core.policy import PriceRules
+from rodagila.core.policy import ChannelRules, PriceRules
 
 if TYPE_CHECKING:
     from x402.schemas import AssetAmount
@@ -30,6 +30,8 @@ PAID_ROUTES = (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)
 
 PAYMENT_SECONDS = 120
 """How long a signed payment stays good: a slow answer fits, and a lost one is worthless soon."""
+
+WITHDRAW_DELAY = ChannelRules().withdraw_delay_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Quote:
     """One request and its price: what the buyer is asked to pay, to whom and for what.
 
     ``dao`` is the DAO's name, ``request_hash`` the hash of its JSON body, ``amount`` atomic units, ``pay_to`` the
-    treasury, ``url`` the address that was called.
+    treasury, ``url`` the address that was called, ``withdraw_delay`` the seconds of a channel's announced exit.
     """
 
     dao: str
@@ -57,6 +59,7 @@ class Quote:
     amount: int
     pay_to: str
     url: str
+    withdraw_delay: int = WITHDRAW_DELAY
 
 
 def network_of(chain_id: int) -> str:
