@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -39,7 +39,7 @@ class Channel:
     charged: int = 0
     signed: int = 0
     signature: bytes = b""
-    state: HubState = HubState()
+    state: HubState = field(default_factory=HubState)
     unclaimed_since: int = 0
     used: int = 0
 

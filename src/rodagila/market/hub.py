@@ -6,7 +6,7 @@ configuration in the domain ``{x402 Batch Settlement, 1, chain, hub}``: neither 
 or contract. Source: x402's scheme ``batch-settlement`` on EVM; ``contracts/src/Channels.sol``.
 
 >>> voucher_digest(1919902817, bytes(32), 1_000).hex()[:8]
-'7ed33c3f'
+'fd6f8064'
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from eth_utils.address import to_checksum_address
 
 from rodagila.chain.contracts import Contract, load_artifact
 from rodagila.chain.port import ZERO_ADDRESS, Ledger, LogEntry
+from rodagila.chain.predeploys import CHANNELS
 from rodagila.core.hashing import from_hex, hex0x, keccak, keccak_abi
 
-HUB = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003"
+HUB = CHANNELS
 MIN_WITHDRAW_DELAY = 900
 MAX_WITHDRAW_DELAY = 2_592_000
 
@@ -81,11 +82,18 @@ class ChannelConfig:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ChannelConfig:
         """Return the configuration of x402's JSON object; raises ``KeyError``, ``TypeError`` or ``ValueError``."""
-        names = ("payer", "payerAuthorizer", "receiver", "receiverAuthorizer", "token")
         salt, delay = from_hex(body["salt"]), body["withdrawDelay"]
         if len(salt) != 32 or isinstance(delay, bool) or not 0 <= int(delay) < 2**40:
             raise ValueError("the salt has 32 bytes and the withdraw delay 40 bits")
-        return cls(*(to_checksum_address(body[name]) for name in names), withdraw_delay=int(delay), salt=salt)
+        return cls(
+            to_checksum_address(body["payer"]),
+            to_checksum_address(body["payerAuthorizer"]),
+            to_checksum_address(body["receiver"]),
+            to_checksum_address(body["receiverAuthorizer"]),
+            to_checksum_address(body["token"]),
+            int(delay),
+            salt,
+        )
 
     @property
     def by_key(self) -> bool:
@@ -167,7 +175,7 @@ class Hub:
         """Return ``(payer, amount, event)`` of each claim of ``token`` for ``receiver``, in ledger order."""
         events = self.contract.artifact.events
         topics = [events["Claimed"].topic, None, None, bytes(12) + from_hex(receiver)]
-        found = []
+        found: list[tuple[str, int, LogEntry]] = []
         for entry in self.ledger.logs(HUB, topics, from_block, to_block):
             if to_checksum_address(entry.data[12:32]) == to_checksum_address(token):
                 found.append((to_checksum_address(entry.topics[2][-20:]), int.from_bytes(entry.data[32:64]), entry))

@@ -68,7 +68,7 @@ def signed_receipt(account: LocalAccount, payload: dict[str, Any]) -> dict[str, 
 
 
 def signer_of_artifact(primary: str, artifact: dict[str, Any]) -> str | None:
-    """Return who signed an offer (``Offer``) or a receipt (``Receipt``), None if nobody did by the extension's rules."""
+    """Return who signed an ``Offer`` or a ``Receipt``, None if nobody did by the extension's rules."""
     payload = artifact.get("payload")
     if artifact.get("format") != "eip712" or not isinstance(payload, dict) or payload.get("version") != 1:
         return None

@@ -22,6 +22,7 @@ from rodagila.core.errors import PaymentFailed
 from rodagila.core.money import format_amount
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
+from rodagila.market.claims import Claimer
 from rodagila.market.exact import ExactScheme
 from rodagila.market.facilitator import LedgerFacilitator
 from rodagila.market.hub import Hub
@@ -63,10 +64,12 @@ class Paywall:
         self.facilitator = LedgerFacilitator(ledger, gateway)
         self._exact = ExactScheme(ledger, token, self.till, self.facilitator)
         self.vouchers: ChannelScheme | None = None
+        self.claimer: Claimer | None = None
         if channels is not None and takes_channels:
             watch = ChannelWatch(hub, channels)
             self.vouchers = ChannelScheme(hub, channels, watch, self.till, self.facilitator)
             self._refunds = Refunds(self.vouchers, self.till, self.facilitator.signer)
+            self.claimer = Claimer(hub, channels, watch, self.facilitator.signer, clock)
 
     def serve(self, header: str | None, quote: Quote, handler: Callable[[], Answer]) -> PaidAnswer:
         """Return the handler's answer once it is paid; ``header`` is ``PAYMENT-SIGNATURE``.
