@@ -47,18 +47,21 @@ class Claim:
 
 
 class Claimer:
-    """Claims by the key of the receivers' authorizer; any number may run, in any process."""
+    """Claims one token by the key of the receivers' authorizer; any number may run, in any process."""
 
     def __init__(
         self,
+        token: str,
         hub: Hub,
         store: ChannelStore,
         watch: ChannelWatch,
         signer: LedgerFacilitatorSigner,
         clock: Callable[[], int] = lambda: int(time.time()),
     ) -> None:
-        self._hub, self._store, self._watch, self._signer, self._clock = hub, store, watch, signer, clock
+        self._token, self._hub, self._store, self._watch = token, hub, store, watch
+        self._signer, self._clock = signer, clock
         self._left_out: set[tuple[bytes, int]] = set()
+        self._paid_out: set[str] = set()
 
     def run(self, rules: Mapping[str, ChannelRules]) -> list[Claim]:
         """Claim and pay out what is due; ``rules`` by receiver."""
@@ -67,6 +70,8 @@ class Claimer:
         for receiver, channels in self._unclaimed(rules).items():
             if due(channels, rules[receiver], self._clock()):
                 done.append(self._claim(receiver, channels))
+            elif channels and receiver not in self._paid_out:  # somebody was killed between claiming and paying out
+                done.append(self._claim(receiver, []))
         return [claim for claim in done if claim.rows or claim.paid]
 
     def flush(self, receivers: Iterable[str]) -> list[Claim]:
@@ -79,16 +84,16 @@ class Claimer:
         found: dict[str, list[Channel]] = {receiver: [] for receiver in receivers}
         ours = self._signer.get_addresses()
         for channel in self._store.list():
-            if channel.config.receiver in found and channel.config.receiver_authorizer in ours:
-                found[channel.config.receiver].append(channel)
+            config = channel.config
+            if config.receiver in found and config.receiver_authorizer in ours and config.token == self._token:
+                found[config.receiver].append(channel)
         return found
 
     def _claim(self, receiver: str, channels: Sequence[Channel]) -> Claim:
         unclaimed = [channel for channel in channels if channel.unclaimed]
         parts = [unclaimed[start : start + ROWS] for start in range(0, len(unclaimed), ROWS)]
         claimed = [channel for part in parts for channel in self._batch(part)]
-        tokens = sorted({channel.config.token for channel in channels})
-        paid = sum(self._pay_out(receiver, token) for token in tokens)
+        paid = self._pay_out(receiver)
         return Claim(receiver, len(claimed), sum(channel.unclaimed for channel in claimed), paid)
 
     def _batch(self, channels: Sequence[Channel]) -> list[Channel]:
@@ -106,14 +111,16 @@ class Claimer:
             self._watch.refresh(channel.id)
         return good
 
-    def _pay_out(self, receiver: str, token: str) -> int:
-        waiting = self._hub.unsettled(receiver, token)
+    def _pay_out(self, receiver: str) -> int:
+        waiting = self._hub.unsettled(receiver, self._token)
+        self._paid_out.discard(receiver)
         if waiting:
-            data = self._hub.contract.encode("settle", receiver, token)
+            data = self._hub.contract.encode("settle", receiver, self._token)
             transaction = self._signer.send_transaction(HUB, data, gas=SETTLE_GAS)
             if self._hub.ledger.receipt(from_hex(transaction)).status != 1:
                 LOG.warning("The payment %s of %d atomic units to %s failed.", transaction, waiting, receiver)
                 return 0
+        self._paid_out.add(receiver)
         return waiting
 
     def _would_pass(self, channels: Sequence[Channel]) -> bool:

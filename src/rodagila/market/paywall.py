@@ -69,7 +69,7 @@ class Paywall:
             watch = ChannelWatch(hub, channels)
             self.vouchers = ChannelScheme(hub, channels, watch, self.till, self.facilitator)
             self._refunds = Refunds(self.vouchers, self.till, self.facilitator.signer)
-            self.claimer = Claimer(hub, channels, watch, self.facilitator.signer, clock)
+            self.claimer = Claimer(token.address, hub, channels, watch, self.facilitator.signer, clock)
 
     def serve(self, header: str | None, quote: Quote, handler: Callable[[], Answer]) -> PaidAnswer:
         """Return the handler's answer once it is paid; ``header`` is ``PAYMENT-SIGNATURE``.
