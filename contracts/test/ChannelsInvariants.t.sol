@@ -4,18 +4,7 @@ pragma solidity 0.8.37;
 import {Channels} from "../src/Channels.sol";
 import {PayToken} from "../src/PayToken.sol";
 import {CHANNELS} from "../src/Addresses.sol";
-import {ChannelsFixture} from "./ChannelsFixture.sol";
-
-interface Recording {
-    struct Log {
-        bytes32[] topics;
-        bytes data;
-        address emitter;
-    }
-
-    function recordLogs() external;
-    function getRecordedLogs() external returns (Log[] memory);
-}
+import {ChannelsFixture, Places} from "./ChannelsFixture.sol";
 
 /// @notice Acts on four channels in any order, as the fuzzer says: two tokens, two receivers, with and without a payer's
 /// authorizer. Whatever the hub refuses is let pass. It rebuilds the hub's whole state from events alone.
@@ -31,7 +20,6 @@ contract ChannelsActor is ChannelsFixture {
         uint40 withdrawDelay;
     }
 
-    Recording private constant recording = Recording(address(vm));
     uint256 public constant COUNT = 4;
 
     Channels.ChannelConfig[4] private _configs;
@@ -163,10 +151,10 @@ contract ChannelsActor is ChannelsFixture {
 
     function _act(uint256 act, address sender, bytes memory call) private {
         bytes32 before = fingerprint();
-        recording.recordLogs();
+        places.recordLogs();
         vm.prank(sender);
         (bool success,) = CHANNELS.call(call);
-        Recording.Log[] memory logs = recording.getRecordedLogs();
+        Places.Log[] memory logs = places.getRecordedLogs();
         if (!success) {
             if (fingerprint() != before) ++moved;
             return;
@@ -177,7 +165,7 @@ contract ChannelsActor is ChannelsFixture {
         }
     }
 
-    function _replay(Recording.Log memory log) private {
+    function _replay(Places.Log memory log) private {
         Rebuilt storage channel = rebuilt[log.topics[1]];
         bytes32 kind = log.topics[0];
         if (kind == Channels.ChannelCreated.selector) {
