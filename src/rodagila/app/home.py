@@ -81,10 +81,11 @@ class Home:
 
     @cached_property
     def ledger(self) -> EmbeddedLedger:
-        """The embedded ledger."""
+        """The embedded ledger; a new one is created with x402's contracts at their addresses."""
         from rodagila.chain.embedded import EmbeddedLedger
+        from rodagila.chain.predeploys import predeployed_code
 
-        return EmbeddedLedger.open(self.path / "ledger.sqlite")
+        return EmbeddedLedger.open(self.path / "ledger.sqlite", genesis_code=predeployed_code())
 
     @cached_property
     def blobs(self) -> BlobStore:

@@ -12,6 +12,7 @@ this is the one deviation from Ethereum's rules (``execution`` names the values 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,11 +41,13 @@ from rodagila.chain.port import (
     MAX_TRANSACTIONS_PER_BLOCK,
     ZERO_ADDRESS,
     BlockInfo,
+    CallOutcome,
+    CallRequest,
     LogEntry,
     Topic,
     TxReceipt,
 )
-from rodagila.chain.simulation import Moment, called, estimated
+from rodagila.chain.simulation import Moment, called, estimated, simulated, why
 from rodagila.chain.transactions import Signed, decode
 from rodagila.chain.verification import Verified, verified
 from rodagila.chain.world import Changes, Tries, World, applied, hashed, rehashed
@@ -63,6 +66,7 @@ class EmbeddedLedger:
 
     def __init__(self, file: LedgerFile, chain_id: int, clock: Callable[[], int]) -> None:
         self.chain_id = chain_id
+        self.confirmations = 0
         self._file = file
         self._clock = clock
         self._lock = threading.RLock()
@@ -111,6 +115,14 @@ class EmbeddedLedger:
         """Return the latest block's number."""
         return self._current()[0].number
 
+    def confirmed_block(self) -> int:
+        """Return the latest block's number: no block is ever replaced."""
+        return self.block_number()
+
+    def at(self, block: int) -> EmbeddedLedger:
+        """Return the ledger itself: what it has shown stays."""
+        return self
+
     def timestamp(self) -> int:
         """Return the latest block's time."""
         return int(self._current()[0].header.timestamp)
@@ -143,6 +155,16 @@ class EmbeddedLedger:
     def estimate_gas(self, to: str | None, data: bytes, *, sender: str, value: int = 0) -> int:
         """Return a gas limit that was tried and had the same effect as all gas; raise ``Reverted``."""
         return estimated(self._moment(), Call(from_text(sender), None if to is None else from_text(to), data, value))
+
+    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+        """Run calls one after the other as if in the next block and keep nothing."""
+        moment = self._moment()
+        asked = [Call(from_text(call.sender), from_text(call.to), call.data, call.value) for call in calls]
+        number, positions, outcomes = int(moment.parent.number) + 1, itertools.count(), list[CallOutcome]()
+        for done in simulated(moment, asked):
+            rows = [(number, next(positions), bytes(32), log.address, *log.topics, log.data) for log in done.logs]
+            outcomes.append(CallOutcome(done.output, why(done), done.gas_used, tuple(map(_log_entry, rows))))
+        return outcomes
 
     def send(self, raw: bytes) -> bytes:
         """Include one transaction in a block of its own; return its hash once the block is on the disk."""

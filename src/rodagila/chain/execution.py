@@ -25,7 +25,7 @@ from ethereum.forks.prague.blocks import Header, Log, Receipt
 from ethereum.forks.prague.bloom import logs_bloom
 from ethereum.forks.prague.fork_types import Address, Bloom, Root
 from ethereum.forks.prague.requests import compute_requests_hash
-from ethereum.forks.prague.state import State, TransientStorage, get_account, increment_nonce
+from ethereum.forks.prague.state import State, TransientStorage, destroy_account, get_account, increment_nonce
 from ethereum.forks.prague.transactions import FeeMarketTransaction, calculate_intrinsic_cost
 from ethereum.forks.prague.utils.address import compute_contract_address
 from ethereum.forks.prague.utils.message import prepare_message
@@ -207,6 +207,8 @@ def simulate(env: vm.BlockEnvironment, call: Call, gas: int) -> Simulated:
         tx_hash=None,
     )
     result = interpreter.process_message_call(prepare_message(env, tx_env, tx))
+    for address in result.accounts_to_delete:
+        destroy_account(env.state, address)
     spent = gas - int(result.gas_left)
     used = max(spent - min(spent // 5, int(result.refund_counter)), floor)
     error = None if result.error is None else type(result.error).__name__

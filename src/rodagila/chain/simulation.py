@@ -1,8 +1,8 @@
 """Calls and gas estimates on a world that they leave as it is.
 
-Both run as the first transaction of the next block. An estimate is a limit that was tried: contracts pass at most
-63/64 of their gas on (EIP-150) and may catch what fails below, so the limit must give the same output and the same
-events as unlimited gas did, not merely succeed.
+Each runs as the first transaction of the next block, several simulated ones as its first ones. An estimate is a limit
+that was tried: contracts pass at most 63/64 of their gas on (EIP-150) and may catch what fails below, so the limit must
+give the same output and the same events as unlimited gas did, not merely succeed.
 
 >>> called(moment, Call(sender, token, balance_of(ada), 0))           # doctest: +SKIP
 >>> estimated(moment, Call(sender, None, creation_code, 0))           # doctest: +SKIP
@@ -17,6 +17,8 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from ethereum.crypto.hash import Hash32
 from ethereum.forks.prague.blocks import Header
+from ethereum.forks.prague.state import get_account
+from ethereum.forks.prague.vm import BlockEnvironment
 
 from rodagila.chain.execution import GAS_LIMIT, Call, Simulated, block_environment, simulate
 from rodagila.chain.port import Reverted
@@ -65,6 +67,17 @@ def estimated(moment: Moment, call: Call) -> int:
     return high
 
 
+def simulated(moment: Moment, calls: Sequence[Call]) -> list[Simulated]:
+    """Return what each call does on the state that those before it left; ``Simulated.error`` says why one failed."""
+    env = _environment(moment)
+    return [_tried(env, call, GAS_LIMIT) for call in calls]
+
+
+def why(result: Simulated) -> str | None:
+    """Say in words why a call failed, or None."""
+    return reason(result.output) if result.reverted else result.error
+
+
 def reason(data: bytes) -> str:
     """Say in words what a contract returned when it refused: ``Error(string)``, ``Panic(uint256)`` or a selector."""
     selector, arguments = data[:4], data[4:]
@@ -79,18 +92,23 @@ def reason(data: bytes) -> str:
 
 
 def _run(moment: Moment, call: Call, gas: int) -> Simulated:
-    account = moment.world.accounts.get(call.sender)
-    balance = 0 if account is None else int(account.balance)
+    return _tried(_environment(moment), call, gas)
+
+
+def _tried(env: BlockEnvironment, call: Call, gas: int) -> Simulated:
+    balance = int(get_account(env.state, call.sender).balance)
     if call.value > balance:
         raise InvalidInput("transaction_invalid", f"The call carries {call.value} wei; its sender has {balance}.")
-    env = block_environment(
+    return simulate(env, call, gas)
+
+
+def _environment(moment: Moment) -> BlockEnvironment:
+    return block_environment(
         executable(moment.world), moment.parent, moment.hashes, chain_id=moment.chain_id, timestamp=moment.timestamp
     )
-    return simulate(env, call, gas)
 
 
 def _succeeded(result: Simulated) -> Simulated:
     if result.error is None:
         return result
-    what = reason(result.output) if result.reverted else result.error
-    raise Reverted(f"The contract refused the call: {what}.", result.output)
+    raise Reverted(f"The contract refused the call: {why(result)}.", result.output)
