@@ -319,22 +319,27 @@ contract RewardsRootTest is RewardsFixture {
         _refuseFinal(1);
         _finish(1);
         vm.assertEq(rewards.finalSlashRoot(1), "slashes");
-        (bytes32 root, uint256 issued) = rewards.finalTokenRoot(1);
-        vm.assertEq(root, "tokens");
-        vm.assertEq(issued, 7);
+        _tokens(1, "tokens", 1, 7);
         _postAll(2, 0, "later", "later", 0, 1);
         _refuseFinal(2);
         _finish(2);
+        _tokens(1, "tokens", 2, 8); // of all final turns together
+        _tokens(2, "later", 2, 8);
         vm.assertEq(rewards.finalSlashRoot(1), "slashes"); // an older one stays
         _disable(2);
         _refuseFinal(2);
         vm.assertEq(rewards.finalSlashRoot(1), "slashes");
     }
 
+    function _tokens(uint64 turn, bytes32 root, uint64 newest, uint256 issued) private view {
+        (bytes32 root_, uint64 newest_, uint256 issued_) = rewards.finalTokenRoot(turn);
+        vm.assertEq(root_, root);
+        vm.assertEq(uint256(newest_), newest);
+        vm.assertEq(issued_, issued);
+    }
+
     function _refuseFinal(uint64 turn) private view {
-        (bytes32 root, uint256 issued) = rewards.finalTokenRoot(turn);
-        vm.assertEq(root, 0);
-        vm.assertEq(issued, 0);
+        _tokens(turn, 0, turn - 1, turn == 1 ? 0 : 7);
         vm.assertEq(rewards.finalSlashRoot(turn), 0);
     }
 }
