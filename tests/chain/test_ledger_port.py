@@ -13,11 +13,11 @@ import pytest
 from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from evm_programs import COUNTER, REFUSER, RELAY, TOPIC, creation, word
+from evm_programs import COUNTER, REFUSER, RELAY, TOPIC, WASTER, creation, word
 
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import FAUCET_WEI, faucet_account
-from rodagila.chain.port import EMBEDDED_CHAIN_ID, Ledger, Reverted, TxReceipt
+from rodagila.chain.port import EMBEDDED_CHAIN_ID, CallRequest, Ledger, Reverted, TxReceipt
 from rodagila.chain.rpc import RpcLedger
 from rodagila.chain.trie import keccak256
 from rodagila.core.errors import Conflict, InvalidInput, NotFound, RefusedByPolicy, Unreachable
@@ -125,6 +125,31 @@ def test_an_estimate_suffices(ledger: Ledger) -> None:
     receipt = act(ledger, relay, word(counter), gas=limit)
     assert receipt.status == 1
     assert receipt.gas_used <= limit <= receipt.gas_used * 2
+
+
+def test_simulated_calls_see_each_other_and_leave_nothing(ledger: Ledger) -> None:
+    counter, refuser, waster = (deployed(ledger, program) for program in (COUNTER, REFUSER, WASTER))
+    height = ledger.block_number()
+    calls = [CallRequest(counter, place) for place in (counter, refuser, waster, counter)]
+    first, refused, failed, second = ledger.simulate(calls)
+    assert (first.output, second.output, first.error) == (word(1), word(2), None)
+    assert (refused.output[:4].hex(), refused.error, refused.logs) == ("08c379a0", "no entry", ())
+    assert (failed.output, failed.logs) == (b"", ())
+    assert failed.error
+    assert [log.topics for log in first.logs] == [(TOPIC, word(counter))]
+    assert [log.log_index for log in first.logs + second.logs] == [0, 1]
+    assert (first.logs[0].address, first.logs[0].tx_hash) == (counter, bytes(32))
+    assert (ledger.storage(counter, 0), ledger.block_number(), ledger.nonce(counter)) == (0, height, 1)
+    assert act(ledger, counter).gas_used == first.gas_used
+    assert ledger.simulate([]) == []
+
+
+def test_a_simulated_call_cannot_spend_what_its_sender_lacks(ledger: Ledger) -> None:
+    (outcome,) = ledger.simulate([CallRequest(FAUCET.address, SINK, value=5)])
+    assert (outcome.error, outcome.gas_used) == (None, 21_000)
+    with pytest.raises(InvalidInput) as caught:
+        ledger.simulate([CallRequest(ADA.address, SINK, value=5)])
+    assert caught.value.code == "transaction_invalid"
 
 
 def test_a_list_is_taken_in_order(ledger: Ledger) -> None:
