@@ -7,7 +7,7 @@ keeps the DAO's own records sealed. The pay token of the embedded ledger is depl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection
 
+from rodagila.app.confirming import until_confirmed
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
 from rodagila.chain.contracts import Contract, deploy, load_artifact
@@ -147,6 +148,7 @@ def launch(
     for account in accounts.values():
         give_gas_money(home.ledger, account.address, home.funder())
     contracts = _deploy(home.ledger, accounts["operator"], money.address, policy)
+    until_confirmed(home, lambda: _require_deployed(home.ledger, contracts.values()))
     row = DaoRow(
         name=name,
         dao_id=dao_id(Domain(home.ledger.chain_id, contracts["registry"])).hex(),
@@ -171,6 +173,16 @@ def _deploy(ledger: Ledger, operator: LocalAccount, token: str, policy: Policy) 
     rewards = deploy(ledger, operator, "Rewards", owner, token, treasury.address, rules.window_seconds, rules.root_bond)
     treasury.transact(operator, "setRewards", rewards.address)
     return {"registry": registry.address, "treasury": treasury.address, "rewards": rewards.address}
+
+
+def _require_deployed(ledger: Ledger, addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if not ledger.code(address):
+            raise Conflict(
+                "ledger_reorganised",
+                f"The chain dropped the contract {address} while the DAO was launched.",
+                hint="No DAO was recorded. Run the same command again.",
+            )
 
 
 def _insert(connection: Connection, row: DaoRow) -> None:

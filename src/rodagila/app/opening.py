@@ -16,7 +16,7 @@ from rodagila.app import ledger_steps
 from rodagila.app.book import embed
 from rodagila.app.daos import Dao
 from rodagila.app.intake import receive, seal
-from rodagila.app.turns import TurnRow, add_turn, turn_row, turn_rows
+from rodagila.app.turns import TurnRow, add_turn, change_turn, turn_row, turn_rows
 from rodagila.core.errors import Conflict, NotAuthorised
 from rodagila.core.hashing import keccak
 from rodagila.core.records import Record
@@ -58,6 +58,7 @@ def begin_turn(dao: Dao, turn: int) -> None:
         block = dao.home.ledger.block_number()
         add_turn(dao, turn, first_block=block, commitment=_commitment(dao, turn, scoring), queries=queries)
     ledger_steps.open_turn(dao, turn, turn_row(dao, turn).commitment)
+    change_turn(dao, turn, first_block=ledger_steps.opened_block(dao, turn))
     _contribute_corrections(dao, turn)
 
 

@@ -31,7 +31,7 @@ from rodagila.core.errors import Conflict, InvalidInput
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount  # slow to import, and only named here
 
-__all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "load_artifact", "send_wei"]
+__all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "load_artifact", "send_wei", "signed_call"]
 
 _NONCE_TRIES = 8
 _DEPENDENT_GAS = 500_000
@@ -178,6 +178,11 @@ def _send(ledger: Ledger, signer: LocalAccount, unsigned: Sequence[_Unsigned]) -
             if conflict.code != "nonce_wrong" or tries_left == 0:
                 raise
     raise AssertionError("unreachable")
+
+
+def signed_call(ledger: Ledger, signer: LocalAccount, to: str, data: bytes, gas: int) -> bytes:
+    """Return a signed transaction that calls ``to`` with ``data``, under the signer's next nonce and today's fees."""
+    return _signed(_Unsigned(to, data, gas), signer, ledger.chain_id, ledger.nonce(signer.address), ledger.base_fee())
 
 
 def _signed(unsigned: _Unsigned, signer: LocalAccount, chain_id: int, nonce: int, base_fee: int) -> bytes:

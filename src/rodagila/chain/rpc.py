@@ -60,6 +60,8 @@ class RpcLedger:
         self._node, self._inclusion_seconds = node, inclusion_seconds
         self._pinned: int | None = None
         self._span = _WIDEST
+        self.since = 0
+        """No event before this block is asked for: what a home looks for came after it."""
         self.chain_id = self._read(answers.number, "eth_chainId")
         usual = 0 if self.is_local else PUBLIC_CONFIRMATIONS
         self.confirmations = usual if confirmations is None else confirmations
@@ -238,7 +240,7 @@ class RpcLedger:
         wanted: dict[str, Any] = {"topics": [_topic(topic) for topic in topics]}
         if place is not None:
             wanted["address"] = _place(place)
-        found, start = list[LogEntry](), from_block
+        found, start = list[LogEntry](), max(from_block, self.since)
         while start <= last:
             end = min(last, start + self._span - 1)
             page = self._page(wanted, start, end)

@@ -25,6 +25,8 @@ from rodagila.store.database import Database
 
 CLAIMED = "claimed"
 SERVED = "served"
+ORPHANED = "orphaned"
+"""Served, but the chain dropped the payment and it cannot be settled again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class Calls:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def database(self) -> Database:
+        """Where the table is."""
+        return self._database
 
     def get(self, payment: bytes) -> Call | None:
         """Return the call that this payment paid or is about to pay."""
@@ -117,6 +124,20 @@ class Calls:
         table = schema.call
         with self._database.begin() as connection:
             connection.execute(delete(table).where(table.c.id == payment.hex(), table.c.state == CLAIMED))
+
+    def resettle(self, old: bytes, new: bytes) -> None:
+        """Note that a payment stands in another transaction, after a reorganisation of the chain."""
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(
+                update(table).where(table.c.transaction == old.hex()).values(transaction=new.hex(), state=SERVED)
+            )
+
+    def orphan(self, transaction: bytes) -> None:
+        """Mark the call of a payment that the chain dropped for good."""
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(update(table).where(table.c.transaction == transaction.hex()).values(state=ORPHANED))
 
     def forget_responses(self, created_before: int) -> int:
         """Drop the bytes of responses served to calls older than this; receipts stay. Returns how many."""

@@ -43,6 +43,7 @@ from rodagila.market.fees import settled_transaction
 from rodagila.market.payments import Payment, decode_payment
 from rodagila.market.prices import PAYMENT_SECONDS, Quote, Token, asset_amount, network_of
 from rodagila.market.receipts import SignedReceipt, issue_receipt, response_hash
+from rodagila.market.settlements import Settlements
 
 if TYPE_CHECKING:
     from x402.schemas import PaymentRequired, PaymentRequirements, SettleResponse
@@ -104,7 +105,7 @@ class Paywall:
         self.ledger, self.token, self.calls = ledger, token, calls
         self._gateway, self._clock = gateway, clock
         self._network = network_of(ledger.chain_id)
-        self._server = x402ResourceServerSync(LedgerFacilitator(ledger, gateway))
+        self._server = x402ResourceServerSync(LedgerFacilitator(ledger, gateway, Settlements(calls.database)))
         scheme: Any = ExactEvmScheme  # the SDK's own annotations do not fit each other
         self._server.register(self._network, scheme())
         self._server.initialize()
