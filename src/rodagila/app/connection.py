@@ -45,6 +45,8 @@ def connect(home: Path, url: str | None) -> Ledger:
         raise
     if url:
         node.since = chain.get("since", 0)
+        if node.is_local:
+            node.put_code(_predeployed())
     return ledger
 
 
@@ -112,7 +114,14 @@ def _require_embedded(home: Path) -> None:
 def _embedded(home: Path) -> EmbeddedLedger:
     from rodagila.chain.embedded import EmbeddedLedger
 
-    return EmbeddedLedger.open(home / EMBEDDED)
+    # A new ledger is created with x402's contracts at their addresses; one that is there keeps its own genesis.
+    return EmbeddedLedger.open(home / EMBEDDED, genesis_code=_predeployed())
+
+
+def _predeployed() -> dict[str, bytes]:
+    from rodagila.chain.predeploys import predeployed_code
+
+    return predeployed_code()
 
 
 def _identity(ledger: Ledger) -> dict[str, Any]:

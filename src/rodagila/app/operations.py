@@ -6,7 +6,7 @@ Every function takes an open home first, returns JSON values (amounts are intege
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +188,24 @@ def payout_explain(home: Home, dao_name: str, account: str, turn: int | None) ->
     from rodagila.app.payouts import explanation_of
 
     return explanation_of(dao_named(home, dao_name), _address(home, account), turn)
+
+
+def value_compare(
+    home: Home, dao_name: str, turn: int | None, methods: Sequence[str], samples: int, seed: int, progress: Progress
+) -> Values:
+    """Value a closed turn's owners by the paying rule and the reference methods, with rank correlations and cost."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.publication import published
+    from rodagila.app.turns import closed_turn
+    from rodagila.reward.compare import applicable, compare
+
+    dao = dao_named(home, dao_name)
+    row = closed_turn(dao, turn)
+    public, computed = published(dao, row.number)
+    wanted = tuple(methods) or applicable(public.facts)
+    with progress.stage("Value the owners", len(wanted)) as stage:
+        found = compare(public.facts, computed, wanted, samples=samples, seed=seed, done=lambda method: stage.advance())
+    return {"dao": dao.name, "turn": row.number, **found.as_json(), "text": found.as_text()}
 
 
 def payout_claim(home: Home, dao_name: str, account: str, dry_run: bool) -> Values:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -203,6 +203,19 @@ class RpcLedger:
             if time.monotonic() > deadline:
                 raise self._not_included(tx_hash)
             time.sleep(POLL_SECONDS)
+
+    def put_code(self, code: Mapping[str, bytes]) -> None:
+        """Let a development node hold ``code`` at addresses where it has none, as the embedded ledger's block 0 does.
+
+        A node that cannot (``anvil_setCode``) stays as it is; what needs those contracts is then not offered.
+        """
+        for address, body in code.items():
+            if self.code(address):
+                continue
+            try:
+                self._node.write("anvil_setCode", _place(address), _hex(body))
+            except RpcError:
+                return
 
     def receipt(self, tx_hash: bytes) -> TxReceipt:
         """Return what the transaction did; raise ``NotFound`` if no block holds it."""

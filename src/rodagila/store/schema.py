@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -135,8 +136,40 @@ call = Table(
     Column("receipt", Text, nullable=True),
     Column("signature", String(130), nullable=True),
     Column("created", BigInteger, nullable=False),
+    Column("identifier", String(128), nullable=True),
+    Index("call_identifier", "payer", "identifier", unique=True),
 )
-"""``id`` is the hash of the signed payment, so one payment is one row; ``state`` is claimed, settled or served."""
+"""``id`` is the hash of the signed payment, so one payment is one row; ``state`` is claimed or served; ``identifier``
+is the payer's own name of the payment, if one was given."""
+
+channel = Table(
+    "channel",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("payer", String(42), nullable=False),
+    Column("receiver", String(42), nullable=False),
+    Column("config", Text, nullable=False),
+    Column("charged", BigInteger, nullable=False),
+    Column("signed", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("claimed", BigInteger, nullable=False),
+    Column("leaving", BigInteger, nullable=False),
+    Column("leaving_since", BigInteger, nullable=False),
+    Column("refund_nonce", BigInteger, nullable=False),
+    Column("unclaimed_since", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+)
+"""A payment channel: ``charged`` is what its served calls come to, ``signed`` and ``signature`` its newest voucher;
+``balance`` to ``refund_nonce`` are what the ledger said of it last."""
+
+channel_cursor = Table(
+    "channel_cursor",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+)
+"""One row: up to which block the events of channels were followed."""
 
 feedback = Table(
     "feedback",

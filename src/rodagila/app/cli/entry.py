@@ -31,6 +31,7 @@ from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
 from rodagila.app.cli.serve import serve
 from rodagila.app.cli.turn import turn
+from rodagila.app.cli.value import value
 
 COMMANDS = (
     demo,
@@ -41,6 +42,7 @@ COMMANDS = (
     contribute,
     turn,
     payout,
+    value,
     model,
     ask,
     serve,
