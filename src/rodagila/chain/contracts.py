@@ -12,6 +12,8 @@ signer was faster. What a contract refuses raises ``ContractRefused`` with the c
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Never
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "load_artifact", "send_wei", "signed_call"]
 
-_NONCE_TRIES = 8
+_NONCE_TRIES = 24
+_NONCE_PAUSE = 0.01
+"""Seconds by which the longest pause grows with each try: of those who race for a nonce one wins each time."""
 _DEPENDENT_GAS = 500_000
 """Gas limit of a call in a batch that cannot be estimated, because it depends on an earlier one of the batch."""
 
@@ -177,6 +181,7 @@ def _send(ledger: Ledger, signer: LocalAccount, unsigned: Sequence[_Unsigned]) -
         except Conflict as conflict:
             if conflict.code != "nonce_wrong" or tries_left == 0:
                 raise
+            time.sleep(random.uniform(0, _NONCE_PAUSE * (_NONCE_TRIES - tries_left)))  # noqa: S311 - no secret
     raise AssertionError("unreachable")
 
 

@@ -273,7 +273,7 @@ class RpcLedger:
 
     def _header(self, which: str) -> BlockInfo:
         found = self._ask("eth_getBlockByNumber", which, False)
-        if found is None:
+        if found is None and which.startswith("0x"):
             raise _no_block(int(which, 16))
         block = answers.parsed("eth_getBlockByNumber", answers.block, found)
         if which.startswith("0x") and block.number != int(which, 16):
