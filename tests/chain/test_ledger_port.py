@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType
 
 import httpx
 import pytest
@@ -17,6 +15,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from evm_programs import COUNTER, REFUSER, RELAY, TOPIC, WASTER, creation, word
 
+from anvil import Chain, running
 from rodagila.chain.contracts import send_wei
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import FAUCET_WEI, faucet_account
@@ -32,32 +31,26 @@ ADA: LocalAccount = Account.from_key(keccak256(b"ada"))
 SINK = "0x000000000000000000000000000000000000bEEF"
 
 
-def loaded_bench(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_ledger", root / "benches" / "bench_ledger.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def anvil() -> Iterator[Chain]:
+    """One anvil with the embedded ledger's rules; ``ledger`` puts it back after each test."""
+    rules = ("--gas-limit", "60000000", "--base-fee", "7", "--hardfork", "prague", "--order", "fifo")
+    with running(EMBEDDED_CHAIN_ID, *rules) as chain:
+        chain.ask("anvil_setBalance", FAUCET.address, hex(FAUCET_WEI))
+        yield chain
 
 
 @pytest.fixture(params=["embedded", "rpc", "served"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, project_root: Path) -> Iterator[Ledger]:
-    if request.param == "embedded":
-        with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded:
-            yield embedded
-        return
-    if request.param == "served":
-        with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded, served(embedded) as remote:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    if request.param == "rpc":
+        chain: Chain = request.getfixturevalue("anvil")
+        before = chain.ask("evm_snapshot")
+        with RpcLedger.open(chain.url) as remote:
             yield remote
+        chain.ask("evm_revert", before)
         return
-    bench = loaded_bench(project_root)
-    program = bench.anvil_path()
-    if program is None:
-        pytest.skip("needs anvil: set ANVIL or run npm install @foundry-rs/anvil in contracts/")
-    with bench.running_anvil(program) as anvil:
-        anvil.call("anvil_setBalance", FAUCET.address, hex(FAUCET_WEI))
-        with RpcLedger.open(f"http://127.0.0.1:{anvil.connection.port}") as remote:
-            yield remote
+    with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded:
+        yield embedded if request.param == "embedded" else served(embedded)
 
 
 def served(embedded: EmbeddedLedger) -> RpcLedger:
