@@ -110,7 +110,7 @@ def outcome(dao: Dao) -> dict[str, Any]:
     """Return what people see of the closed turn, and every balance."""
     token = dao.contract("PayToken")
     people = {name: key_of(name).address for name in (*OWNERS, "buyer")}
-    accounts = {**people, "treasury": dao.row.treasury, "rewards": dao.row.rewards}
+    accounts = {**people, **{name: dao.addresses[name] for name in ("Treasury", "Rewards", "Bonds")}}
     return {
         "summary": turn_row(dao, 1).summary,
         "balances": {name: token.call("balanceOf", account) for name, account in accounts.items()},

@@ -179,7 +179,7 @@ class RpcLedger:
             self._hand_over(transaction, index)
         deadline = time.monotonic() + self._inclusion_seconds
         for index, transaction in enumerate(signed):
-            self._await_inclusion(transaction, index, deadline)
+            self._await_inclusion(transaction, index, deadline, others=len(signed) - 1)
         return [transaction.hash for transaction in signed]
 
     def lend(self, to: str, wei: int) -> None:
@@ -323,7 +323,7 @@ class RpcLedger:
             if expected is None:
                 expected = self.nonce(to_text(sender))
             if given != expected:
-                raise _nonce_wrong(transaction, index, expected)
+                raise _nonce_wrong(transaction, index, expected, sent=0)
             following[sender] = expected + 1
 
     def _hand_over(self, transaction: Signed, index: int) -> None:
@@ -345,7 +345,7 @@ class RpcLedger:
         """Raise for a transaction that the node refused: somebody else took its nonce, or it cannot be included."""
         expected = self.nonce(to_text(bytes(transaction.sender)))
         if expected != int(transaction.transaction.nonce):
-            raise _nonce_wrong(transaction, index, expected) from exc
+            raise _nonce_wrong(transaction, index, expected, sent=index) from exc
         raise InvalidInput(
             "transaction_invalid",
             f"The node refused transaction {_hex(transaction.hash)}: {exc}.",
@@ -355,12 +355,12 @@ class RpcLedger:
     def _knows(self, tx_hash: bytes) -> bool:
         return self._ask("eth_getTransactionByHash", _hex(tx_hash)) is not None
 
-    def _await_inclusion(self, transaction: Signed, index: int, deadline: float) -> None:
+    def _await_inclusion(self, transaction: Signed, index: int, deadline: float, *, others: int) -> None:
         sender, nonce = to_text(bytes(transaction.sender)), int(transaction.transaction.nonce)
         while self._receipt(transaction.hash) is None:
             mined = self._nonce(sender, "latest")
             if mined > nonce and self._receipt(transaction.hash) is None:
-                raise _nonce_wrong(transaction, index, mined)  # another transaction of the account took its place
+                raise _nonce_wrong(transaction, index, mined, sent=others)  # another one of the account took its place
             if time.monotonic() > deadline:
                 raise self._not_included(transaction.hash)
             time.sleep(POLL_SECONDS)
@@ -423,7 +423,8 @@ def _topic(topic: Topic) -> str | list[str] | None:
     return _hex(topic) if isinstance(topic, bytes) else [_hex(one) for one in topic]
 
 
-def _nonce_wrong(transaction: Signed, index: int, expected: int) -> Conflict:
+def _nonce_wrong(transaction: Signed, index: int, expected: int, *, sent: int) -> Conflict:
+    """Return the conflict; ``sent`` others of the same list are on their way or in a block."""
     given = int(transaction.transaction.nonce)
     return Conflict(
         "nonce_wrong",
@@ -431,6 +432,7 @@ def _nonce_wrong(transaction: Signed, index: int, expected: int) -> Conflict:
         hint="Read the account's nonce again and sign anew.",
         expected=expected,
         given=given,
+        **({"sent": sent} if sent else {}),
     )
 
 
