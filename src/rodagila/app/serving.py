@@ -17,6 +17,7 @@ from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
+from rodagila.app.settling import follow_settlements
 from rodagila.client import Client
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
@@ -51,6 +52,19 @@ class Gateway:
             return error
         self._troubles.pop(dao.name, None)
         return None
+
+    def try_follow(self) -> None:
+        """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
+        try:
+            followed = follow_settlements(self.home)
+            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
+                self.context.paywall.recheck()
+        except RodaError as error:
+            if self._troubles.get("") != str(error):
+                log.warning("The settlements cannot be followed: %s", error)
+            self._troubles[""] = str(error)
+        else:
+            self._troubles.pop("", None)
 
     def publish(self, dao: Dao) -> bool:
         """Offer the DAO's newest model if it is not offered yet; False if there was nothing new."""
@@ -111,6 +125,7 @@ def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]
             time.sleep(WATCH_SECONDS)
             for row in dao_rows(home):
                 gateway.try_publish(Dao(home, row))
+            gateway.try_follow()
 
 
 def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
