@@ -84,7 +84,7 @@ def take_snapshot(home: Path, target: Path, advance: Advance = lambda size: None
     tally = _Tally()
     with _speaking_plainly(target), _workspace(target) as workspace:
         archive = workspace / f"{_OURS}archive"
-        with archive.open("xb") as out:
+        with os.fdopen(os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             for name in _names(home):
                 _append_live(out, home, name, workspace / f"{_OURS}copy", tally, advance)
             found = tally.result()
@@ -157,6 +157,8 @@ def _append_live(out: BinaryIO, home: Path, name: str, copy: Path, tally: _Tally
     if not name.endswith(".sqlite"):
         _append(out, path, name, tally, advance)
         return
+    if path.is_symlink():
+        raise _linked(path)
     address = f"{path.resolve().as_uri()}?mode=rw"
     with closing(sqlite3.connect(address, uri=True, timeout=60)) as live, closing(sqlite3.connect(copy)) as new:
         live.backup(new)
@@ -189,11 +191,12 @@ def _extract(archive: BinaryIO, tree: Path, advance: Advance) -> Snapshot:
         if info.name == TRAILER:
             return _checked(archive, info.size, tally.result())
         path = tree / info.name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            for folder in reversed(Path(info.name).parents):
+                (tree / folder).mkdir(mode=0o700, exist_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            raise _invalid(f"it holds {info.name} twice") from None
+        except (FileExistsError, NotADirectoryError):
+            raise _invalid(f"it holds {info.name} twice, or something else in its place") from None
         with os.fdopen(handle, "wb") as out:
             digest = _copied(archive, out, info.size, advance)
         if digest is None or len(archive.read(-info.size % _BLOCK)) != -info.size % _BLOCK:
@@ -264,7 +267,7 @@ def _workspace(target: Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise Conflict("home_locked", f"Another process is writing {target}.", hint="Wait for it.") from error
-        if any(not entry.name.startswith(_OURS) for entry in os.scandir(place)):
+        if not all(entry.name.startswith(_OURS) for entry in list(place.iterdir())):
             raise _exists(place)
         _clear(place)
         try:
