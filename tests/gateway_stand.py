@@ -34,10 +34,12 @@ with warnings.catch_warnings():
     import x402.mechanisms.evm  # noqa: F401
 
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.predeploys import predeployed_code
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, dao_id
 from rodagila.core.policy import Policy, PriceRules
 from rodagila.market.calls import Calls
+from rodagila.market.channels import ChannelStore
 from rodagila.market.paywall import Paywall
 from rodagila.market.prices import Token, network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
@@ -124,7 +126,7 @@ class Stand:
         self.gateway, self.buyer, self.poor = key("gateway"), key("buyer"), key("poor")
         self.treasuries = {"docs": key("treasury docs").address, "code": key("treasury code").address}
         self.models = {name: WordModel() for name in self.treasuries}
-        self.ledger = EmbeddedLedger.open(folder / "ledger.sqlite")
+        self.ledger = EmbeddedLedger.open(folder / "ledger.sqlite", genesis_code=predeployed_code())
         self.token = Token(self._deployed())
         self._fund()
         self._open()
@@ -191,7 +193,8 @@ class Stand:
                 values = {column.name: row.get(column.name, 0) for column in schema.dao.columns}
                 connection.execute(insert(schema.dao).prefix_with("OR IGNORE").values(values))
         self.calls = Calls(self.database)
-        self.paywall = Paywall(self.ledger, self.token, self.gateway, self.calls)
+        self.channels = ChannelStore(self.database)
+        self.paywall = Paywall(self.ledger, self.token, self.gateway, self.calls, self.channels)
         self.feedback = FeedbackBook(self.database, self.calls)
         self.catalogue = Catalogue([self._served(name) for name in self.treasuries])
         self.context = GatewayContext(self.catalogue, self.paywall, self.feedback)

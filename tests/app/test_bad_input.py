@@ -91,7 +91,7 @@ def bond(dao: Dao, owner: LocalAccount, nonce: bytes, value: int = 4_000, receiv
     return authorize_receipt(
         owner,
         chain_id=dao.domain.chain_id,
-        token=dao.row.token,
+        token=dao.token,
         receiver=receiver or dao.row.rewards,
         value=value,
         valid_before=dao.home.ledger.timestamp() + 1_000,
@@ -462,7 +462,7 @@ def test_an_overwritten_file_of_the_home_is_named_and_left_as_it_is(
 
 def spend_all(dao: Dao, name: str, leave: int = 0) -> None:
     token, account = dao.contract("PayToken"), key_of(name)
-    from rodagila.app.daos import give_gas_money
+    from rodagila.chain.funding import give_gas_money
 
     give_gas_money(dao.home.ledger, account.address)
     token.transact(account, "transfer", dao.row.operator, token.call("balanceOf", account.address) - leave)

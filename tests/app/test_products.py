@@ -17,7 +17,7 @@ from sqlalchemy import text
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
-from rodagila.app.daos import Dao, dao_named, give_gas_money, launch
+from rodagila.app.daos import Dao, dao_named, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of, receive, seal
 from rodagila.app.progress import SILENT
@@ -26,6 +26,7 @@ from rodagila.app.turn import close
 from rodagila.app.turns import turn_row, turn_rows, unfinished_turn
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract
+from rodagila.chain.funding import give_gas_money
 from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, NotFound
 from rodagila.core.policy import ModelRules, Policy, PoolRules
 from rodagila.core.records import Record
@@ -290,7 +291,7 @@ def test_a_bond_that_an_owner_posts_too_late_or_too_small_changes_no_audit(home:
 def post(rewards: Contract, dao: Dao, owner: Any, contribution: bytes, amount: int) -> None:
     until = dao.home.ledger.timestamp() + 3_600
     signed = authorize_receipt(
-        owner, chain_id=dao.domain.chain_id, token=dao.row.token, receiver=dao.row.rewards,
+        owner, chain_id=dao.domain.chain_id, token=dao.token, receiver=dao.row.rewards,
         value=amount, valid_before=until, nonce=contribution,
     )  # fmt: skip
     rewards.transact(

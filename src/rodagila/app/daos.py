@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
@@ -17,7 +18,10 @@ from sqlalchemy import Connection
 
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
-from rodagila.chain.contracts import Contract, deploy, load_artifact, send_wei
+from rodagila.chain.contracts import Contract, deploy, load_artifact
+from rodagila.chain.funding import faucet_of, give_gas_money
+from rodagila.chain.port import Ledger
+from rodagila.chain.tokens import Token, read_token
 from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, dao_id
@@ -25,12 +29,7 @@ from rodagila.core.policy import Policy
 from rodagila.store import schema
 from rodagila.vault.keeper import NodeKeeper
 
-if TYPE_CHECKING:
-    from rodagila.chain.embedded import EmbeddedLedger
-
 ROLES = ("operator", "evaluator", "gateway")
-GAS_MONEY = 10**20
-"""Wei given to each of a DAO's accounts on the embedded ledger, where gas is nearly free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,11 @@ class Dao:
         }
         return Contract(self.home.ledger, addresses[name], load_artifact(name))
 
+    @cached_property
+    def token(self) -> Token:
+        """The pay token with the domain in which payments and bonds are signed."""
+        return token_at(self.home, self.row.token)
+
     def keeper(self) -> NodeKeeper:
         """Return the keeper of object keys: for now the operator's node itself."""
         return NodeKeeper(self.account("operator"))
@@ -116,9 +120,16 @@ def require_new(home: Home, name: str) -> None:
 
 
 def launch(
-    home: Home, name: str, policy: Policy, holdings: Holdings, new_account: Callable[[str], LocalAccount]
+    home: Home,
+    name: str,
+    policy: Policy,
+    holdings: Holdings,
+    new_account: Callable[[str], LocalAccount],
+    token: str | None = None,
 ) -> Dao:
     """Deploy the contracts of a new DAO and record it; ``new_account`` stores and returns the account of a role.
+
+    ``token`` is the pay token's address; without it, chains that have a faucet use the home's own token.
 
     Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
     middle left on the ledger belongs to no DAO and costs nothing but gas.
@@ -131,15 +142,15 @@ def launch(
             hint="Give --queries FILE with text and label or answer.",
         )
     policy = replace(policy, name=name)  # models and audits know the DAO by its policy's name
-    token = embedded_token(home)
+    money = token_at(home, token or local_token(home))
     accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
     for account in accounts.values():
-        give_gas_money(home.ledger, account.address)
-    contracts = _deploy(home.ledger, accounts["operator"], token, policy)
+        give_gas_money(home.ledger, account.address, home.funder())
+    contracts = _deploy(home.ledger, accounts["operator"], money.address, policy)
     row = DaoRow(
         name=name,
         dao_id=dao_id(Domain(home.ledger.chain_id, contracts["registry"])).hex(),
-        token=token,
+        token=money.address,
         **{role: account.address for role, account in accounts.items()},
         **contracts,
         policy=json.dumps(policy.as_json()),
@@ -152,7 +163,7 @@ def launch(
     return Dao(home, row)
 
 
-def _deploy(ledger: EmbeddedLedger, operator: LocalAccount, token: str, policy: Policy) -> dict[str, str]:
+def _deploy(ledger: Ledger, operator: LocalAccount, token: str, policy: Policy) -> dict[str, str]:
     owner = operator.address
     registry = deploy(ledger, operator, "Registry", owner, policy.policy_hash())
     treasury = deploy(ledger, operator, "Treasury", owner, token)
@@ -167,15 +178,33 @@ def _insert(connection: Connection, row: DaoRow) -> None:
     connection.execute(schema.dao.insert().values(values))
 
 
-def embedded_token(home: Home) -> str:
-    """Return the address of the home's pay token, deploying it as the faucet's first act."""
-    ledger = home.ledger
+def local_token(home: Home) -> str:
+    """Return the address of the home's pay token, deploying it as the faucet's first act on the chain.
+
+    Raises ``RefusedByPolicy`` (``no_faucet``) on a chain whose money has owners: there a DAO names its token.
+    """
     for row in dao_rows(home):
         return row.token
-    address = _first_contract_of(ledger.faucet.address)
+    ledger = home.ledger
+    faucet = faucet_of(ledger)
+    address = _first_contract_of(faucet.address)
     if not ledger.code(address):
-        address = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address).address
+        address = deploy(ledger, faucet, "PayToken", faucet.address).address
     return address
+
+
+def token_at(home: Home, address: str) -> Token:
+    """Return a pay token as it described itself when this home first met it."""
+    table = schema.pay_token
+    with home.database.begin() as connection:
+        row = connection.execute(table.select().where(table.c.address == address)).one_or_none()
+    if row is not None:
+        return Token(row.address, row.name, row.version)
+    token = read_token(home.ledger, address)
+    values = {"address": token.address, "name": token.name, "version": token.version}
+    with home.database.begin() as connection:
+        connection.execute(table.insert().prefix_with("OR IGNORE").values(values))
+    return token
 
 
 def _first_contract_of(deployer: str) -> str:
@@ -183,15 +212,7 @@ def _first_contract_of(deployer: str) -> str:
     return str(to_checksum_address(keccak(b"\xd6\x94" + bytes.fromhex(deployer[2:]) + b"\x80")[12:]))
 
 
-def give_gas_money(ledger: EmbeddedLedger, address: str) -> None:
-    """Send an account wei from the embedded ledger's faucet, unless it has enough."""
-    if ledger.balance(address) >= GAS_MONEY // 2:
-        return
-    send_wei(ledger, ledger.faucet, address, GAS_MONEY)
-
-
 def drip(home: Home, address: str, amount: int) -> None:
-    """Give an account ``amount`` atomic units of the pay token from the embedded ledger's faucet."""
-    ledger = home.ledger
-    token = Contract(ledger, embedded_token(home), load_artifact("PayToken"))
-    token.transact(ledger.faucet, "drip", address, amount)
+    """Give an account ``amount`` atomic units of the pay token, on a chain where a faucet makes them."""
+    faucet = faucet_of(home.ledger)
+    Contract(home.ledger, local_token(home), load_artifact("PayToken")).transact(faucet, "drip", address, amount)

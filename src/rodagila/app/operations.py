@@ -46,7 +46,13 @@ def key_list(home: Home) -> list[Values]:
 
 
 def dao_new(
-    home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
+    home: Home,
+    name: str,
+    policy: Policy,
+    queries: Path | None,
+    reference: Path | None,
+    progress: Progress,
+    token: str | None = None,
 ) -> Values:
     """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
     from rodagila.app.daos import dao_named, dao_rows, launch, require_new
@@ -73,7 +79,7 @@ def dao_new(
         return home.keys.get(role) if any(known == role for known, _ in home.keys.names()) else home.keys.new(role)
 
     with home.exclusive("turn"), progress.stage("launch", 2) as stage:
-        dao = launch(home, name, policy, holdings, _new_or_left)
+        dao = launch(home, name, policy, holdings, _new_or_left, token)
         stage.advance(1)
         begin_turn(dao, 1)
         stage.advance(1)
@@ -286,11 +292,13 @@ def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | Non
 
 
 def faucet(home: Home, account: str, amount: int) -> Values:
-    """Give pay tokens and gas money to an account; exists on the embedded ledger alone."""
-    from rodagila.app.daos import drip, embedded_token, give_gas_money
+    """Give pay tokens and gas money to an account; only where money is nobody's: embedded and development chains."""
+    from rodagila.app.daos import drip, local_token
+    from rodagila.chain.funding import faucet_of, give_gas_money
 
     address = _address(home, account)
-    embedded_token(home)
+    faucet_of(home.ledger)  # refuses where money has owners
+    local_token(home)
     give_gas_money(home.ledger, address)
     drip(home, address, amount)
     return {"account": address, "amount": amount, "text": f"{address} received {format_amount(amount)}."}

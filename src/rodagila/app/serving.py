@@ -20,8 +20,9 @@ from rodagila.app.models import newest_model, vertical_model
 from rodagila.client import Client
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
+from rodagila.market.channels import ChannelStore
 from rodagila.market.paywall import Paywall
-from rodagila.market.prices import Token, network_of
+from rodagila.market.prices import network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
 from rodagila.serve.feedback import FeedbackBook
 from rodagila.serve.gateway import GatewayContext, create_app
@@ -87,8 +88,8 @@ class Gateway:
         troubles = [error for dao in daos if (error := self.try_publish(dao))]
         if len(troubles) == len(daos):
             raise troubles[0]
-        calls = Calls(self.home.database)
-        paywall = Paywall(self.home.ledger, Token(daos[0].row.token), daos[0].account("gateway"), calls)
+        calls, channels = Calls(self.home.database), ChannelStore(self.home.database)
+        paywall = Paywall(self.home.live_ledger, daos[0].token, daos[0].account("gateway"), calls, channels)
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
 

@@ -1,6 +1,7 @@
-"""An x402 facilitator in this process: it verifies and settles ``exact`` payments on our ledger.
+"""An x402 facilitator in this process: it verifies and settles payments on our ledger.
 
-``LedgerFacilitatorSigner`` gives the SDK's unchanged EVM scheme the ten operations of its ``FacilitatorEvmSigner``
+It settles ``exact`` payments and deposits into channels; vouchers need none, the gateway checks them itself.
+``LedgerFacilitatorSigner`` gives the SDK's unchanged EVM schemes the ten operations of its ``FacilitatorEvmSigner``
 protocol over the ledger's port. The SDK turns every exception of a simulation into "payment invalid"; a ledger that
 cannot be reached is not the buyer's fault, so the first such fault is kept and raised again by ``LedgerFacilitator``.
 Source: x402 2.25.0, mechanisms/evm/signer.py and mechanisms/evm/exact/facilitator.py.
@@ -26,7 +27,7 @@ from rodagila.market.prices import network_of
 
 if TYPE_CHECKING:
     from x402.mechanisms.evm.types import TransactionReceipt
-    from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse, SupportedResponse, VerifyResponse
+    from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse, VerifyResponse
 
 NONCE_ATTEMPTS = 5
 SETTLEMENT_GAS = 500_000
@@ -96,9 +97,9 @@ class LedgerFacilitatorSigner:
         data = encode_contract_call(abi, function_name, *args)
         return self.send_transaction(address, data + from_hex(data_suffix or ""))
 
-    def send_transaction(self, to: str, data: bytes) -> str:
+    def send_transaction(self, to: str, data: bytes, *, gas: int = SETTLEMENT_GAS) -> str:
         """Send a transaction and return its hash once it is durable; takes a new nonce if another took ours."""
-        return hex0x(self._guarded(self._send, to_checksum_address(to), data))
+        return hex0x(self._guarded(self._send, to_checksum_address(to), data, gas))
 
     def wait_for_transaction_receipt(self, tx_hash: str) -> TransactionReceipt:
         """Return what the transaction did, with its events as the SDK reads them."""
@@ -133,11 +134,11 @@ class LedgerFacilitatorSigner:
                 self._local.fault = error
             raise
 
-    def _send(self, to: str, data: bytes) -> bytes:
+    def _send(self, to: str, data: bytes, gas: int) -> bytes:
         sender = str(self._account.address)
         with self._sending:
             for attempt in range(1, NONCE_ATTEMPTS + 1):
-                raw = self._signed(to, data, self._ledger.nonce(sender))
+                raw = self._signed(to, data, self._ledger.nonce(sender), gas)
                 try:
                     return self._ledger.send(raw)
                 except Conflict as conflict:
@@ -146,7 +147,7 @@ class LedgerFacilitatorSigner:
                         raise
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _signed(self, to: str, data: bytes, nonce: int) -> bytes:
+    def _signed(self, to: str, data: bytes, nonce: int, gas: int) -> bytes:
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self._ledger.chain_id,
@@ -154,7 +155,7 @@ class LedgerFacilitatorSigner:
             "to": to,
             "value": 0,
             "data": data,
-            "gas": SETTLEMENT_GAS,
+            "gas": gas,
             "maxFeePerGas": 2 * self._ledger.base_fee() + 1,
             "maxPriorityFeePerGas": 1,
         }
@@ -162,20 +163,22 @@ class LedgerFacilitatorSigner:
 
 
 class LedgerFacilitator:
-    """The SDK's facilitator with the exact EVM scheme, called in process; fits its ``FacilitatorClientSync``."""
+    """The SDK's facilitator with its two EVM schemes, called in process."""
 
     def __init__(self, ledger: Ledger, account: LocalAccount) -> None:
         from x402.facilitator import x402FacilitatorSync
+        from x402.mechanisms.evm.batch_settlement.facilitator import BatchSettlementEvmFacilitator
         from x402.mechanisms.evm.exact.facilitator import ExactEvmScheme
 
         self.network = network_of(ledger.chain_id)
-        self._signer = LedgerFacilitatorSigner(ledger, account)
+        self.signer = LedgerFacilitatorSigner(ledger, account)
         self._facilitator = x402FacilitatorSync()
-        self._facilitator.register([self.network], ExactEvmScheme(self._signer))
+        self._facilitator.register([self.network], ExactEvmScheme(self.signer))
+        self._facilitator.register([self.network], BatchSettlementEvmFacilitator(self.signer))
 
     def verify(self, payload: PaymentPayload, requirements: PaymentRequirements) -> VerifyResponse:
         """Tell whether the payment would settle now; raises ``RodaError`` if the ledger could not be asked."""
-        self._signer.clear_fault()
+        self.signer.clear_fault()
         try:
             return self._facilitator.verify(payload, requirements)
         finally:
@@ -183,18 +186,14 @@ class LedgerFacilitator:
 
     def settle(self, payload: PaymentPayload, requirements: PaymentRequirements) -> SettleResponse:
         """Move the money; raises ``RodaError`` if the ledger failed, after which the outcome is unknown."""
-        self._signer.clear_fault()
+        self.signer.clear_fault()
         try:
             return self._facilitator.settle(payload, requirements)
         finally:
             self._raise_fault()
 
-    def get_supported(self) -> SupportedResponse:
-        """Return the one scheme and network."""
-        return self._facilitator.get_supported()
-
     def _raise_fault(self) -> None:
-        fault = self._signer.fault()
+        fault = self.signer.fault()
         if isinstance(fault, RodaError) and fault.http_status >= 500:
             raise fault
         if fault is not None:
