@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from rodagila.app.daos import Dao
+    from rodagila.chain.embedded import EmbeddedLedger
 
 Values = dict[str, Any]
 
@@ -255,6 +256,31 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> Non
     from rodagila.app.serving import serve_forever
 
     serve_forever(home, host, port, ready)
+
+
+def ledger_serve(home: Home, host: str, port: int, origins: Sequence[str], ready: Callable[[str], None]) -> None:
+    """Serve the embedded ledger's JSON-RPC until interrupted; ``ready`` gets the address once it answers."""
+    from rodagila.app.ledger_server import serve_ledger
+
+    serve_ledger(_embedded(home), host, port, origins, ready)
+
+
+def ledger_verify(home: Home, progress: Progress) -> Values:
+    """Execute every block of the embedded ledger again and compare hashes, roots and rows."""
+    ledger = _embedded(home)
+    with progress.stage("Verify", ledger.block_number() + 1) as stage:
+        found = ledger.verify(lambda done, total: stage.advance())
+    return {"blocks": found.blocks, "transactions": found.transactions, "head": "0x" + found.head.hex(), "ok": True}
+
+
+def _embedded(home: Home) -> EmbeddedLedger:
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    if not isinstance(home.ledger, EmbeddedLedger):
+        raise InvalidInput(
+            "usage", "This home's ledger is not embedded: its own node serves and verifies it.", hint="Ask that node."
+        )
+    return home.ledger
 
 
 def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> Values:

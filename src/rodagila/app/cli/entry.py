@@ -25,7 +25,9 @@ from rodagila.app.cli.doctor import doctor
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
+from rodagila.app.cli.home import home
 from rodagila.app.cli.key import key
+from rodagila.app.cli.ledger import ledger
 from rodagila.app.cli.model import model
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
@@ -46,6 +48,8 @@ COMMANDS = (
     model,
     ask,
     serve,
+    ledger,
+    home,
     audit,
     faucet,
     completion,
