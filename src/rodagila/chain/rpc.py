@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -27,6 +27,7 @@ from rodagila.chain.port import (
     CallRequest,
     LogEntry,
     Reverted,
+    Storage,
     Topic,
     TxReceipt,
 )
@@ -113,11 +114,12 @@ class RpcLedger:
         """Return the node's estimate; raise ``Reverted``."""
         return _number(self._run("eth_estimateGas", _request(to, data, sender, value)))
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Let the node run calls one after the other (``eth_simulateV1``); raise ``Unreachable`` if it cannot."""
         asked = [_request(call.to, call.data, call.sender, call.value) for call in calls]
         try:
-            (block,) = self._ask_or_error("eth_simulateV1", {"blockStateCalls": [{"calls": asked}]}, "latest")
+            run = {"calls": asked, "stateOverrides": {key: _slots(words) for key, words in (storage or {}).items()}}
+            (block,) = self._ask_or_error("eth_simulateV1", {"blockStateCalls": [run]}, "latest")
         except RpcError as exc:
             if exc.code == _NO_METHOD:
                 raise Unreachable(
@@ -319,6 +321,10 @@ def _outcome(found: dict[str, Any]) -> CallOutcome:
     logs = (_log_entry({**log, "transactionHash": "0x" + "00" * 32}) for log in found["logs"])
     error = (reason(output) if output else found["error"]["message"]) if failed else None
     return CallOutcome(output, error, _number(found["gasUsed"]), tuple(logs))
+
+
+def _slots(words: Mapping[int, int]) -> dict[str, dict[str, str]]:
+    return {"stateDiff": {f"0x{slot:064x}": f"0x{word:064x}" for slot, word in words.items()}}
 
 
 def _unknown(tx_hash: bytes) -> NotFound:
