@@ -24,8 +24,11 @@ from typing import Any, ClassVar
 
 CODES: dict[str, str] = {
     "account_unknown": "no key of that name or address is in this home",
+    "action_invalid": "an action of a proposal lacks a field or has a wrong one",
     "amount_invalid": "the text is not an amount with at most six decimals",
     "audit_mismatch": "a recomputed root, sum or hash differs from the published one",
+    "ballot_invalid": "the ballot is not what its voter signed, or not a ballot",
+    "ballot_used": "the governor has counted another ballot of this voter with that nonce, or waits for an earlier one",
     "batch_known": "this batch root is already registered",
     "blob_missing": "no blob with that id is stored",
     "blob_tampered": "the stored bytes do not hash to the blob's id",
@@ -50,6 +53,7 @@ CODES: dict[str, str] = {
     "database_corrupted": "the database cannot be read",
     "database_newer": "the database was written by a newer version",
     "disk_full": "the disk has no room left",
+    "document_invalid": "the bytes are not the document that the proposal names",
     "embedder_changed": "the embedder's weights do not hash to the pinned value",
     "feedback_invalid": "the feedback does not fit its kind or its receipt",
     "feedback_used": "this receipt already gave feedback of that kind",
@@ -78,7 +82,11 @@ CODES: dict[str, str] = {
     "policy_invalid": "the policy breaks a rule of its schema",
     "policy_mismatch": "signed under another policy",
     "port_in_use": "another program listens on that port",
+    "power_short": "the account has too little voting power for that",
     "proof_invalid": "the proof is not signed by the evaluator for this contribution",
+    "proposal_known": "this very proposal was made before",
+    "proposal_state": "the proposal is not in the state that this step needs",
+    "proposal_unknown": "no proposal with that id in this DAO",
     "public_file_invalid": "the public file of a turn is not what the protocol writes",
     "purpose_refused": "the keeper may not release the key for that purpose",
     "receipt_invalid": "the receipt is not signed by this DAO's gateway",
@@ -99,6 +107,7 @@ CODES: dict[str, str] = {
     "unreachable": "the other side cannot be reached",
     "usage": "the command was called with wrong arguments",
     "value_inputs": "vectors, targets, flags or weights given to valuation do not fit together",
+    "vote_known": "this account has voted on the proposal",
     "window_open": "the challenge window is still open",
 }
 """Every stable code with its meaning; a code that is not here cannot be raised."""
