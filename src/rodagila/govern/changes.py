@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from rodagila.core.errors import InvalidInput
 from rodagila.core.policy import Policy
+from rodagila.govern.conflicts import changes_of_what_is_fixed
 from rodagila.govern.fields import BY_SECTION, FIELDS, Field
 from rodagila.govern.policy import check_policy
 from rodagila.govern.values import WrongValue, read_value, write_value
@@ -46,20 +47,25 @@ def changes_between(before: Policy, after: Policy) -> list[Change]:
 
 
 def next_policy(present: Policy, given: Policy) -> Policy:
-    """Return ``given`` as the policy that follows ``present``: same name, version one higher, and something changed.
+    """Return ``given`` as the policy that follows ``present``: one version higher, with something changed.
 
-    Raises ``InvalidInput`` (``policy_invalid``).
+    What was fixed at launch must be the same. Raises ``InvalidInput`` (``policy_invalid``) with every problem.
     """
     following = replace(given, name=present.name)
-    if following.version != present.version + 1:
+    check_policy(following)
+    fixed = list(changes_of_what_is_fixed(present, following))
+    if fixed:
         raise InvalidInput(
             "policy_invalid",
-            f"The policy in force has version {present.version}; the one that follows it has {following.version}.",
-            hint=f"Write version: {present.version + 1}.",
+            f"The policy cannot follow the present one: {fixed[0].problem}.",
+            hint=fixed[0].fix,
+            problems=[
+                {"line": 0, "field": conflict.fields[0], "problem": conflict.problem, "fix": conflict.fix}
+                for conflict in fixed
+            ],
         )
     if replace(following, version=present.version) == present:
         raise InvalidInput("policy_invalid", "The policy changes nothing.", hint="Change a field, then propose it.")
-    check_policy(following)
     return following
 
 
