@@ -54,7 +54,7 @@ def policies(draw: st.DrawFn) -> Policy:
     bond["newcomer_multiplier"] = min(bond["newcomer_multiplier"], bond["multiplier"])
     token = body["token"]
     token["cap"] = max(2, token["cap"])
-    token["founders"] = min(token["founders"], token["cap"] - 1)
+    token["founders"] = max(min(token["founders"], token["cap"] - 1), (token["cap"] + 19) // 20)
     return Policy.from_json(body)
 
 
@@ -207,6 +207,7 @@ def test_each_problem_names_its_line_field_and_fix(text: str, line: int, field: 
         ("bond:\n  newcomer_multiplier: 4", 3, "bond.newcomer_multiplier"),
         ("token:\n  founders: 100_000_001", 3, "token.founders"),
         ("token:\n  cap: 20_000_000", 3, "token.cap"),
+        ("token:\n  founders: 99_999", 3, "token.founders"),
     ],
 )
 def test_rules_that_contradict_each_other_are_refused(body: str, line: int, field: str) -> None:

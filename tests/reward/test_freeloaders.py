@@ -80,7 +80,7 @@ def run(seed: int) -> tuple[dict[str, int], dict[str, int], set[str]]:
                 ValueRules(),
             )
         )
-        checks, issuable = values.s.tolist(), issuable_of(turn, TokenRules(), 0)
+        checks, issuable = values.s.tolist(), issuable_of(turn, TokenRules())
         done = settle(SettlementInputs(turn, 10**7, 10**6, tuple(given), source, values.v, checks, {}, issuable, {}))
         for owner, amount in done.tokens.items():
             tokens[owner] = tokens.get(owner, 0) + amount

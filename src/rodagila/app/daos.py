@@ -1,7 +1,7 @@
 """The DAOs of a home: their rows, accounts and contracts, and the launch of a new one.
 
-A launch deploys registry, treasury and rewards from the compiled artifacts, puts the policy's hash on the ledger and
-keeps the DAO's own records sealed. The pay token of the embedded ledger is deployed once a home.
+A launch deploys the DAO's contracts (``deployment``), puts the policy's hash on the ledger and keeps the DAO's own
+records sealed. The pay token of the embedded ledger is deployed once a home.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection
 
+from rodagila.app.deployment import deploy_contracts
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
+from rodagila.app.policies import policy_of_turn, policy_values
 from rodagila.chain.contracts import Contract, deploy, load_artifact, send_wei
 from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import keccak
@@ -35,47 +37,60 @@ GAS_MONEY = 10**20
 
 @dataclass(frozen=True, slots=True)
 class DaoRow:
-    """One DAO as the database holds it; identifiers are hex without prefix."""
+    """One DAO as the database holds it; identifiers are hex without prefix, ``contracts`` JSON of addresses by name."""
 
     name: str
     dao_id: str
-    registry: str
-    treasury: str
-    rewards: str
-    token: str
+    contracts: str
     operator: str
     evaluator: str
     gateway: str
-    policy: str
-    policy_hash: str
     holdings: str
     created: int
 
+    @property
+    def token(self) -> str:
+        """The pay token's address."""
+        return self.addresses["PayToken"]
+
+    @property
+    def treasury(self) -> str:
+        """The treasury's address, which every call pays."""
+        return self.addresses["Treasury"]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The addresses of all contracts by name."""
+        return dict(json.loads(self.contracts))
+
 
 class Dao:
-    """One DAO of a home: its policy, domain, accounts and contracts."""
+    """One DAO of a home: its policies, domain, accounts and contracts."""
 
     def __init__(self, home: Home, row: DaoRow) -> None:
         self.home = home
         self.row = row
         self.name = row.name
-        self.policy = Policy.from_json(json.loads(row.policy))
-        self.domain = Domain(home.ledger.chain_id, row.registry)
+        self.addresses = row.addresses
+        self.domain = Domain(home.ledger.chain_id, self.addresses["Registry"])
         self.id = bytes.fromhex(row.dao_id)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the newest turn: a decision changes it when the next turn is opened."""
+        return policy_of_turn(self.home, self.name, None)
+
+    def policy_of(self, turn: int) -> Policy:
+        """Return the policy that ``turn`` was opened under."""
+        return policy_of_turn(self.home, self.name, turn)
 
     def account(self, role: str) -> LocalAccount:
         """Return the account of operator, evaluator or gateway."""
         return self.home.keys.get(f"{self.name}-{role}")
 
     def contract(self, name: str) -> Contract:
-        """Return the binding of Registry, Treasury, Rewards or PayToken."""
-        addresses = {
-            "Registry": self.row.registry,
-            "Treasury": self.row.treasury,
-            "Rewards": self.row.rewards,
-            "PayToken": self.row.token,
-        }
-        return Contract(self.home.ledger, addresses[name], load_artifact(name))
+        """Return the binding of one of the DAO's contracts, or of the PayToken."""
+        return Contract(self.home.ledger, self.addresses[name], load_artifact(name))
 
     def keeper(self) -> NodeKeeper:
         """Return the keeper of object keys: for now the operator's node itself."""
@@ -116,12 +131,18 @@ def require_new(home: Home, name: str) -> None:
 
 
 def launch(
-    home: Home, name: str, policy: Policy, holdings: Holdings, new_account: Callable[[str], LocalAccount]
+    home: Home,
+    name: str,
+    policy: Policy,
+    holdings: Holdings,
+    new_account: Callable[[str], LocalAccount],
+    founders: str | None = None,
 ) -> Dao:
     """Deploy the contracts of a new DAO and record it; ``new_account`` stores and returns the account of a role.
 
-    Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
-    middle left on the ledger belongs to no DAO and costs nothing but gas.
+    ``founders`` is the account that receives the founders' tokens, the operator's by default. Raises ``Conflict``
+    dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the middle left on the
+    ledger belongs to no DAO and costs nothing but gas.
     """
     require_new(home, name)
     if not holdings.scoring or not holdings.gate:
@@ -130,36 +151,26 @@ def launch(
             "A DAO needs at least two distinct queries: one to score contributions, one to measure the model.",
             hint="Give --queries FILE with text and label or answer.",
         )
-    policy = replace(policy, name=name)  # models and audits know the DAO by its policy's name
+    # Models and audits know the DAO by its policy's name; its registry counts versions from 1.
+    policy = replace(policy, name=name, version=1)
     token = embedded_token(home)
     accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
     for account in accounts.values():
         give_gas_money(home.ledger, account.address)
-    contracts = _deploy(home.ledger, accounts["operator"], token, policy)
+    operator = accounts["operator"]
+    contracts = deploy_contracts(home.ledger, operator, founders or operator.address, token, policy)
     row = DaoRow(
         name=name,
-        dao_id=dao_id(Domain(home.ledger.chain_id, contracts["registry"])).hex(),
-        token=token,
+        dao_id=dao_id(Domain(home.ledger.chain_id, contracts["Registry"])).hex(),
+        contracts=json.dumps(contracts),
         **{role: account.address for role, account in accounts.items()},
-        **contracts,
-        policy=json.dumps(policy.as_json()),
-        policy_hash=policy.policy_hash().hex(),
         holdings=home.blobs.put(seal_holdings(holdings, accounts["operator"])).hex(),
         created=home.clock(),
     )
     with home.database.begin() as connection:
         _insert(connection, row)
+        connection.execute(schema.policy.insert().values(policy_values(name, policy)))
     return Dao(home, row)
-
-
-def _deploy(ledger: EmbeddedLedger, operator: LocalAccount, token: str, policy: Policy) -> dict[str, str]:
-    owner = operator.address
-    registry = deploy(ledger, operator, "Registry", owner, policy.policy_hash())
-    treasury = deploy(ledger, operator, "Treasury", owner, token)
-    rules = policy.challenge
-    rewards = deploy(ledger, operator, "Rewards", owner, token, treasury.address, rules.window_seconds, rules.root_bond)
-    treasury.transact(operator, "setRewards", rewards.address)
-    return {"registry": registry.address, "treasury": treasury.address, "rewards": rewards.address}
 
 
 def _insert(connection: Connection, row: DaoRow) -> None:

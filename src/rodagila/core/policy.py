@@ -118,11 +118,11 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class GovernanceRules:
-    """How proposals are decided; ``proposal_threshold_ppm`` in millionths of the founders' tokens."""
+    """How proposals are decided; ``proposal_threshold_ppm`` in millionths of the token's cap."""
 
     voting_delay_seconds: int = 86_400
     voting_period_seconds: int = 3 * 86_400
-    proposal_threshold_ppm: int = 5_000
+    proposal_threshold_ppm: int = 1_000
     quorum_percent: int = 4
     timelock_seconds: int = 2 * 86_400
 

@@ -70,6 +70,13 @@ def _token_conflicts(policy: Policy) -> Iterator[Conflict]:
             "the founders would get every token there can ever be, so no turn can issue any",
             "Lower founders, raise cap, or set per_turn to 0.",
         )
+    threshold = policy.governance.proposal_threshold_ppm
+    if token.founders * PPM < token.cap * threshold:
+        yield Conflict(
+            ("governance.proposal_threshold", "token.founders"),
+            "the founders' tokens would not suffice to propose anything, and nobody else has any at first",
+            "Lower proposal_threshold or raise founders.",
+        )
 
 
 def changes_of_what_is_fixed(before: Policy, after: Policy) -> Iterator[Conflict]:

@@ -129,9 +129,9 @@ FIELDS: tuple[Field, ...] = (
         "governance", "voting_delay_seconds", "duration", 1, 30 * DAY, "From a proposal to its vote; power counts then."
     ),
     Field("governance", "voting_period_seconds", "duration", 1, 30 * DAY, "How long a proposal can be voted on."),
-    Field("governance", "proposal_threshold_ppm", "share", 0, PPM, "Share of the founders' tokens needed to propose."),
-    Field("governance", "quorum_percent", "count", 1, 100, "Percent of all tokens that must take part in a vote."),
-    Field("governance", "timelock_seconds", "duration", 0, 30 * DAY, "From a decided proposal to its execution."),
+    Field("governance", "proposal_threshold_ppm", "share", 1, PPM // 20, "Share of the cap that it takes to propose."),
+    Field("governance", "quorum_percent", "count", 1, 50, "Percent of all tokens that must take part in a vote."),
+    Field("governance", "timelock_seconds", "duration", 1, 30 * DAY, "From a decided proposal to its execution."),
 )
 """Every field of a policy, in the order of the file."""
 

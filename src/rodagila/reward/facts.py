@@ -209,7 +209,7 @@ def _settlement_inputs(facts: TurnFacts, values: ValueResult) -> SettlementInput
         v=values.v,
         s=values.s.tolist(),
         previous=facts.previous,
-        issuable=issuable_of(facts.turn, facts.policy.token, sum(facts.previous_issued.values())),
+        issuable=issuable_of(facts.turn, facts.policy.token),
         previous_issued=facts.previous_issued,
     )
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from rodagila.core.money import PPM, TOKEN_UNIT
+from rodagila.core.money import PPM
 from rodagila.core.policy import Policy
 from rodagila.reward.encoding import refuse
 from rodagila.reward.facts import TurnFacts, accepted_places
+from rodagila.reward.settlement import schedule_of
 
 MOST_TOKENS = 10**12
 """Whole tokens; their atomic units stay far below the contract's uint128."""
@@ -49,7 +50,8 @@ def _laws(facts: TurnFacts) -> Iterator[tuple[str, str, bool]]:
     yield "targets", "sorted texts without repetition or empty ones", _table(facts.targets)
     yield "excluded", "accepted places of earlier turns, ascending", _excluded_earlier(facts)
     yield "fees", "in ascending order of accounts", _rises(fee.account for fee in facts.fees)
-    yield "previous_issued", "within the cap less the founders' tokens", _issued_within_cap(facts)
+    issued, most = sum(facts.previous_issued.values()), schedule_of(facts.turn - 1, facts.policy.token)
+    yield "previous_issued", "within what the supply rule allows up to the turn before", issued <= most
 
 
 def _policy_in_range(policy: Policy) -> bool:
@@ -66,11 +68,6 @@ def _policy_in_range(policy: Policy) -> bool:
         and 1 <= token.halving_turns < 2**32
         and policy.model.task in ("classify", "retrieve")
     )
-
-
-def _issued_within_cap(facts: TurnFacts) -> bool:
-    token = facts.policy.token
-    return sum(facts.previous_issued.values()) <= (token.cap - token.founders) * TOKEN_UNIT
 
 
 def _ascends(values: Iterable[Any]) -> bool:

@@ -5,12 +5,13 @@
     slash_i  = min(bond_i, floor(|s_i| * payable / sum of s over slots with s > 0))   if s_i < 0
     dust     = payable - paid,   rollover = pool - payable   (the whole pool where nobody earns)
     issue_i  = floor(issuable * v_i / sum of v over s >= 0)   if s_i >= 0, else 0
-    issuable = min(per_turn / 2^((turn - 1) div halving_turns), cap - founders - issued in earlier turns)
+    issuable = schedule(turn) - schedule(turn - 1)
+    schedule(turn) = min(cap - founders, sum of floor(per_turn / 2^((t - 1) div halving_turns)) over t = 1 .. turn)
 
-The DAO's tokens are split like the pay, whatever lambda is: who brings data before the model earns gets a say. What the
-floors leave is never issued. ``paid + dust + rollover == pool`` to the unit. Floors are taken per record, so an owner's
-total is the sum over her records however many accounts hold them. Only records of this turn's contributions carry a
-bond, ``floor(contribution bond / count)`` each, and only they can be slashed.
+The DAO's tokens are split like the pay, whatever lambda is: who brings data before the model earns gets a say. What a
+turn does not issue is never issued. ``paid + dust + rollover == pool`` to the unit. Floors are taken per record, so an
+owner's total is the sum over her records however many accounts hold them. Only records of this turn's contributions
+carry a bond, ``floor(contribution bond / count)`` each, and only they can be slashed.
 
 >>> settle(SettlementInputs(1, 100, 500_000, (), (), (), (), {}, 0, {})).rollover
 100
@@ -97,10 +98,18 @@ def lambda_of(lift_ppm: int, rules: PoolRules) -> int:
     return min(PPM, max(0, lift_ppm * PPM // rules.target_lift_ppm))
 
 
-def issuable_of(turn: int, rules: TokenRules, issued_before: int) -> int:
-    """Return the atomic units that ``turn`` may issue, ``issued_before`` being what earlier turns issued in all."""
-    halved = rules.per_turn * TOKEN_UNIT >> (turn - 1) // rules.halving_turns
-    return max(0, min(halved, (rules.cap - rules.founders) * TOKEN_UNIT - issued_before))
+def issuable_of(turn: int, rules: TokenRules) -> int:
+    """Return the atomic units of the DAO's token that ``turn`` may issue, as its contract computes it."""
+    return schedule_of(turn, rules) - schedule_of(turn - 1, rules)
+
+
+def schedule_of(turn: int, rules: TokenRules) -> int:
+    """Return the most that the turns up to ``turn`` may issue together."""
+    total, most, left = 0, rules.per_turn * TOKEN_UNIT, turn
+    while most and left:
+        turns = min(left, rules.halving_turns)
+        total, most, left = total + turns * most, most >> 1, left - turns
+    return min(total, (rules.cap - rules.founders) * TOKEN_UNIT)
 
 
 def settle(inputs: SettlementInputs) -> Settlement:
