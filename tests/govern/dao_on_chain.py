@@ -1,7 +1,7 @@
 """A DAO's contracts on an embedded ledger with a clock that tests move: everything but the launch's home.
 
-Each contract is deployed by its artifact, and those that name each other get addresses computed beforehand. The clock is
-a list with one number, so that voting periods and delays pass at once.
+Each contract is deployed by its artifact, and those that name each other get addresses computed beforehand. The clock
+is a list with one number, so that voting periods and delays pass at once.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ from rodagila.govern.proposal import Document, Proposal, description_of
 START = 1_800_000_000
 DELAY, PERIOD, TIMELOCK = 60, 3_600, 600
 FOUNDERS = 1_000_000
+TREASURY_START = 100 * UNIT
 PEOPLE = {name: Account.from_key(keccak(b"govern " + name.encode())) for name in ("ada", "bob", "cem", "eve", "dan")}
-ORDER = ("Registry", "Treasury", "Bonds", "Rewards", "DaoToken", "DaoTimelock", "DaoGovernor", "Split", "Licenses", "Stake")
+ORDER = (
+    *("Registry", "Treasury", "Bonds", "Rewards", "DaoToken", "DaoTimelock", "DaoGovernor"),
+    *("Split", "Licenses", "Stake"),
+)
 
 
 def created_address(sender: str, nonce: int) -> str:
@@ -116,15 +120,22 @@ class DaoOnChain:
         self.wait(TIMELOCK + 1)
 
 
-def deploy_dao(path: Path, policy: Policy | None = None, salt: str = "") -> DaoOnChain:
-    """Deploy a DAO on the ledger at ``path``, with all founders' tokens at ada; ``salt`` makes another of the like."""
+def deploy_dao(path: Path) -> tuple[dict[str, str], int]:
+    """Deploy a DAO on a new ledger at ``path``; return addresses by name, and the time."""
     now = [START]
+    with EmbeddedLedger.open(path, clock=lambda: now[0]) as ledger:
+        return deploy_on(ledger, now, Policy(name="docs")).contracts, now[0]
+
+
+def reopened(path: Path, contracts: dict[str, str], time: int) -> DaoOnChain:
+    """Open the ledger at ``path`` with the DAO on it."""
+    now = [time]
     ledger = EmbeddedLedger.open(path, clock=lambda: now[0])
-    return deploy_on(ledger, now, policy or Policy(name=f"docs{salt}"))
+    return _bound(ledger, now, contracts, Policy(name="docs"))
 
 
 def deploy_on(ledger: EmbeddedLedger, now: list[int], policy: Policy) -> DaoOnChain:
-    """Deploy a DAO on an open ledger."""
+    """Deploy a DAO on an open ledger, with all founders' tokens at ada and money in its treasury."""
     for account in PEOPLE.values():
         if ledger.balance(account.address) < 10**19:
             send_wei(ledger, ledger.faucet, account.address, 10**20)
@@ -135,14 +146,18 @@ def deploy_on(ledger: EmbeddedLedger, now: list[int], policy: Policy) -> DaoOnCh
     at = {name: created_address(deployer.address, first + place) for place, name in enumerate(names)}
     for name in names:
         assert deploy(ledger, deployer, name, *_arguments(name, at, pay.address, policy)).address == at[name]
-    contracts = at | {"PayToken": pay.address}
+    dao = _bound(ledger, now, at | {"PayToken": pay.address}, policy)
+    dao.give_pay(at["Treasury"], TREASURY_START)
+    return dao
+
+
+def _bound(ledger: EmbeddedLedger, now: list[int], contracts: dict[str, str], policy: Policy) -> DaoOnChain:
     book = Book(
         {address: name for name, address in contracts.items()},
         {account.address: name for name, account in PEOPLE.items()},
     )
-    place = Place(
-        at["DaoGovernor"], at["DaoTimelock"], book, {contracts[name]: name for name in ("PayToken", "DaoToken")}
-    )
+    tokens = {contracts[name]: name for name in ("PayToken", "DaoToken")}
+    place = Place(contracts["DaoGovernor"], contracts["DaoTimelock"], book, tokens)
     return DaoOnChain(ledger, now, contracts, policy, Governor(ledger, place))
 
 
@@ -162,6 +177,3 @@ def _arguments(name: str, at: dict[str, str], pay: str, policy: Policy) -> tuple
         "Stake": (owner, pay, at["Treasury"]),
     }
     return arguments[name]
-
-
-TREASURY_START = 100 * UNIT

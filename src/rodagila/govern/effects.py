@@ -84,7 +84,7 @@ class Effect:
 
 
 def tried(ledger: Ledger, actions: Sequence[Action], place: Place, watched: Sequence[str] = ()) -> Effect:
-    """Return the effect of ``actions``; the balances are those of ``watched`` and of all that money moves between."""
+    """Return the effect of ``actions``, with the balances that change of ``watched`` and of all money moves between."""
     requests = [CallRequest(place.timelock, action.target, action.data, action.value) for action in actions]
     storage = execution_marks(actions, place.governor)
     try:
@@ -141,7 +141,11 @@ def _balances(
     outcomes = ledger.simulate([*asked, *requests, *asked], storage=storage)
     held = [_balance(outcome) for outcome in (*outcomes[: len(pairs)], *outcomes[-len(pairs) :])]
     rows = zip(pairs, held[: len(pairs)], held[len(pairs) :], strict=True)
-    return tuple(BalanceChange(account, place.tokens[token], before, after) for (account, token), before, after in rows)
+    return tuple(
+        BalanceChange(account, place.tokens[token], before, after)
+        for (account, token), before, after in rows
+        if before != after
+    )
 
 
 def _balance_request(account: str, token: str, place: Place) -> CallRequest:

@@ -29,6 +29,7 @@ from rodagila.app.cli.key import key
 from rodagila.app.cli.model import model
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
+from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
 from rodagila.app.cli.turn import turn
 
@@ -41,6 +42,7 @@ COMMANDS = (
     contribute,
     turn,
     payout,
+    proposal,
     model,
     ask,
     serve,
