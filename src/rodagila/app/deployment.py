@@ -50,7 +50,7 @@ def _arguments(at: Mapping[str, str], operator: str, founders: str, policy: Poli
             *(owner, registry, money, treasury, at["Bonds"], at["DaoToken"]),
             *(challenge.window_seconds, challenge.root_bond),
         ),
-        "Bonds": (registry, money, treasury, rewards),
+        "Bonds": (money, treasury, rewards),
     }
 
 

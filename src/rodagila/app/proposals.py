@@ -4,7 +4,7 @@ Everything about a proposal is on the ledger but what its calls hold as hashes o
 the home, which the description names. A home without the document shows the hashes and says so.
 
 >>> show(dao, "0x3f2a")["does"]                                                # doctest: +SKIP
-['Pay 12.5 from the treasury to bob (0x2B5A…) for "labels of May".']
+['Pay 12.5 RPAY from the treasury to bob (0x2B5A…) for "labels of May".']
 """
 
 from __future__ import annotations
@@ -181,6 +181,7 @@ def show(dao: Dao, proposal_text: str, accounts: Sequence[str] = ()) -> Values:
         "title": found.title,
         "text": found.text,
         "proposer": proposal.proposer,
+        "proposer_name": governor.place.book.accounts.get(proposal.proposer),
         "state": status.state,
         "ready": status.ready,
         "now": status.now,
@@ -334,7 +335,8 @@ def _events(receipt: TxReceipt, book: Book) -> list[Any]:
 def _words(dao: Dao, governor: Governor, document: Document | None) -> Words:
     texts = (f"{document.title}\n\n{document.text}", *document.texts) if document else ()
     policies = list(document.policies) if document else []
-    return Words(governor.place.book, texts, policies, _present(dao, policies))
+    money = dao.contract("PayToken").call("symbol")
+    return Words(governor.place.book, texts, policies, _present(dao, policies), money)
 
 
 def _present(dao: Dao, policies: Sequence[Policy]) -> Policy | None:
@@ -358,11 +360,9 @@ def _kept(dao: Dao, policy_hash: bytes) -> Policy | None:
 def _calls(actions: Sequence[Action], book: Book, words: Words) -> Values:
     decoded = [decode_action(action, book) for action in actions]
     sentences = [sentence_of(item, words) for item in decoded]
+    pairs = [words.policy_and_before(policy.policy_hash()) for policy in words.policies]
     changes = [
-        change.as_json()
-        for policy in words.policies
-        if words.present is not None
-        for change in changes_between(words.present, policy)
+        change.as_json() for policy, before in pairs if policy and before for change in changes_between(before, policy)
     ]
     return {
         "does": [sentence.text for sentence in sentences],

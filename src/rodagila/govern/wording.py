@@ -4,7 +4,7 @@ Rule: a sentence is made of the call's bytes alone. Names come from the book, an
 hashes to it. Calls that hand over power over the DAO are *grave* and are marked as such wherever they are shown.
 
 >>> sentence_of(decode_action(action, book), Words(book)).text                  # doctest: +SKIP
-'Pay 12.5 from the treasury to bob (0x2B5A…) for "labels of May".'
+'Pay 12.5 RPAY from the treasury to bob (0x2B5A…) for "labels of May".'
 """
 
 from __future__ import annotations
@@ -31,6 +31,21 @@ class Words:
     texts: Sequence[str] = ()
     policies: Sequence[Policy] = ()
     present: Policy | None = None
+    money: str = ""
+    """The pay token's symbol."""
+
+    def amount(self, units: int) -> str:
+        """Return atomic units of the pay token with its symbol."""
+        return f"{format_amount(units)} {self.money}".rstrip()
+
+    def policy_and_before(self, policy_hash: bytes) -> tuple[Policy | None, Policy | None]:
+        """Return the document's policy with that hash, and the one that it would replace, as far as they are known."""
+        before = self.present
+        for policy in self.policies:
+            if policy.policy_hash() == policy_hash:
+                return policy, before
+            before = policy
+        return None, before
 
     def of_hash(self, value: bytes) -> str:
         """Return the quoted text that hashes to ``value``, or the hash."""
@@ -61,8 +76,9 @@ def sentence_of(decoded: Decoded, words: Words, nesting: int = 0) -> Sentence:
         return _nested(decoded, words, nesting, value)
     write = _SENTENCES.get(key)
     text = write(decoded, words) if write else f"Call {decoded.text}."
-    alarm = GRAVE if key in _GRAVE or decoded.function.name in _GRAVE else ""
-    return Sentence(text + value, alarm, _details(decoded, words) if key == "Registry.setPolicy" else ())
+    if key == "Registry.setPolicy":
+        return _set_policy(decoded, words, value)
+    return Sentence(text + value, GRAVE if key in _GRAVE or decoded.function.name in _GRAVE else "")
 
 
 def _nested(decoded: Decoded, words: Words, nesting: int, value: str) -> Sentence:
@@ -122,29 +138,24 @@ def span(seconds: int) -> str:
     return f"{seconds} second" + ("" if seconds == 1 else "s")
 
 
-def _details(decoded: Decoded, words: Words) -> tuple[str, ...]:
-    policy = _policy(decoded.arguments[0].value, words)
-    if policy is None or words.present is None:
-        return ()
-    return tuple(change.text for change in changes_between(words.present, policy))
-
-
-def _policy(policy_hash: bytes, words: Words) -> Policy | None:
-    return next((policy for policy in words.policies if policy.policy_hash() == policy_hash), None)
-
-
-def _set_policy(decoded: Decoded, words: Words) -> str:
+def _set_policy(decoded: Decoded, words: Words, value: str) -> Sentence:
     policy_hash = decoded.arguments[0].value
-    policy = _policy(policy_hash, words)
+    policy, before = words.policy_and_before(policy_hash)
     if policy is None:
-        return f"Put the policy with the hash {hex0x(policy_hash)} in force; its text is not known here."
-    return f"Put version {policy.version} of the policy in force, from the next turn on ({hex0x(policy_hash)})."
+        text = f"Put the policy with the hash {hex0x(policy_hash)} in force; its text is not known here."
+        return Sentence(text + value, UNREADABLE)
+    text = f"Put version {policy.version} of the policy in force, from the next turn on ({hex0x(policy_hash)})."
+    if before is None:
+        return Sentence(text + value)
+    stale = f"it was written to follow version {policy.version - 1}, but version {before.version} would be replaced"
+    changes = tuple(change.text for change in changes_between(before, policy))
+    return Sentence(text + value, stale if before.version != policy.version - 1 else "", changes)
 
 
 def _pay(decoded: Decoded, words: Words) -> str:
     to, amount, reason = (item.value for item in decoded.arguments)
     why = f" for {words.of_hash(reason)}" if reason != ZERO_HASH else ""
-    return f"Pay {format_amount(amount)} from the treasury to {words.book.name(to)}{why}."
+    return f"Pay {words.amount(amount)} from the treasury to {words.book.name(to)}{why}."
 
 
 def _said(template: str, **shown: Callable[[Any, Words], str]) -> Callable[[Decoded, Words], str]:
@@ -166,8 +177,8 @@ def _account(value: Any, words: Words) -> str:
     return words.book.name(value)
 
 
-def _money(value: Any, _words: Words) -> str:
-    return format_amount(value)
+def _money(value: Any, words: Words) -> str:
+    return words.amount(value)
 
 
 def _tokens(value: Any, _words: Words) -> str:
@@ -204,7 +215,7 @@ def _grant(decoded: Decoded, words: Words) -> str:
 def _offer(decoded: Decoded, words: Words) -> str:
     offer = decoded.arguments[0].value
     what = _what(offer.scopeRoot, offer.purposeHash, offer.codeHash, offer.mode, words)
-    price = f"{format_amount(offer.price)} of {words.book.name(offer.token)}"
+    price = f"{words.amount(offer.price)} ({words.book.name(offer.token)})"
     return (
         f"Let anyone buy a license of {span(offer.duration)} for {price} until {moment(offer.closesAt)}: {what}."
         f" The price is split by the key {words.of_hash(offer.splitKey)}."
@@ -222,7 +233,7 @@ def _slash(decoded: Decoded, words: Words) -> str:
     role, account, amount, fault = (item.value for item in decoded.arguments)
     roles = {1: "evaluator", 2: "keeper", 3: "trainer", 4: "gateway"}
     who = f"{words.book.name(account)} has at stake as {roles.get(role, f'role {role}')}"
-    return f"Take up to {format_amount(amount)} of what {who} for {words.of_hash(fault)}, to the treasury."
+    return f"Take up to {words.amount(amount)} of what {who} for {words.of_hash(fault)}, to the treasury."
 
 
 def _register_model(decoded: Decoded, words: Words) -> str:
@@ -235,7 +246,6 @@ def _register_model(decoded: Decoded, words: Words) -> str:
 
 
 _SENTENCES: dict[str, Callable[[Decoded, Words], str]] = {
-    "Registry.setPolicy": _set_policy,
     "Registry.setOperator": _said("Make {operator} the DAO's operator, who runs its turns.", operator=_account),
     "Treasury.pay": _pay,
     "Rewards.disable": _said("Disable the root of turn {turn}: nothing more is claimed by it."),

@@ -302,7 +302,7 @@ def _tell(result: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
-    lines = [*_heading(result), *_what_it_does(result), *_changes(result), *_effect(result), *_votes(result)]
+    lines = [*_heading(result), *_what_it_does(result), *_effect(result), *_votes(result)]
     for line in [*lines, *_ending(result)]:
         click.echo(line)
 
@@ -311,7 +311,7 @@ def _heading(result: Mapping[str, Any]) -> list[str]:
     lines = [click.style(_plain(result["title"]), bold=True)] if result.get("title") else []
     lines.append(f"{result['proposal']}" + (f"  {_when(result)}" if result.get("state") else ""))
     if result.get("proposer"):
-        lines.append(f"proposed by {result['proposer']}")
+        lines.append(f"proposed by {result['proposer_name'] or result['proposer']}")
     if result.get("text"):
         lines += ["", *(f"  {_plain(line)}" for line in result["text"].splitlines())]
     return lines
@@ -341,20 +341,11 @@ def _what_it_does(result: Mapping[str, Any]) -> list[str]:
         else:
             lines.append(words)
         lines.append(f"     {_plain(call['text'])}")
+        lines += [f"       {_plain(line)}" for line in call.get("details", ())]
     if result.get("document_problem"):
         problem = f"  Texts and policies are not shown: {_plain(result['document_problem'])}."
         lines.append(click.style(problem, fg="red", bold=True))
     return lines
-
-
-def _changes(result: Mapping[str, Any]) -> list[str]:
-    if not result.get("changes"):
-        return []
-    return [
-        "",
-        "Changes of the policy",
-        *(f"  {row['field']}: {row['before']} -> {row['after']}" for row in result["changes"]),
-    ]
 
 
 def _effect(result: Mapping[str, Any]) -> list[str]:
@@ -371,7 +362,8 @@ def _effect(result: Mapping[str, Any]) -> list[str]:
         lines += [f"  {_plain(_balance(row))}" for row in effect["balances"]]
         lines.append(f"  It takes {effect['gas_used']:,} gas.")
     elif result.get("events"):
-        lines += ["", "What happened", *(f"  {_plain(_event(event))}" for event in result["events"])]
+        shown = [event for event in result["events"] if event["event"] not in ("CallExecuted", "ProposalExecuted")]
+        lines += ["", "What happened", *(f"  {_plain(_event(event))}" for event in shown)]
     for row in result.get("policies", ()):
         known = f"version {row['version']}" if row["known_here"] else "its text is not in this home"
         lines.append(f"  The policy {row['policy_hash']} ({known}) holds from {row['in_force_from']} on.")
