@@ -24,3 +24,25 @@ contracts-test: contracts-build
 
 contracts-check: contracts-build
 	$(PYTHON) contracts/export_artifacts.py --check
+
+.PHONY: contracts-deep contracts-coverage contracts-findings contracts-mutation
+
+# The invariants at full depth; continuous integration runs them at the default profile's.
+contracts-deep: contracts-build
+	$(FORGE) test --match-test invariant
+
+contracts-coverage: contracts-build
+	$(FORGE) coverage --report lcov --report-file lcov.info > /dev/null
+	$(PYTHON) contracts/coverage.py
+
+# Slither in an environment of its own, with a pin: it is a tool, not a part of the package.
+contracts/.slither/bin/slither:
+	$(PYTHON) -m venv contracts/.slither
+	contracts/.slither/bin/python -m pip install --quiet --disable-pip-version-check slither-analyzer==0.11.6
+
+contracts-findings: contracts/node_modules/.package-lock.json contracts/.slither/bin/slither
+	$(FORGE) build --build-info --skip 'test/**' > /dev/null
+	$(PYTHON) contracts/findings.py --slither "$(CURDIR)/contracts/.slither/bin/slither"
+
+contracts-mutation: contracts/node_modules/.package-lock.json
+	$(PYTHON) contracts/mutation.py Rewards Channels Escrow
