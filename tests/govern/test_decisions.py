@@ -20,10 +20,12 @@ from rodagila.govern.ballot import SignedBallot, read_ballot, sign_ballot
 from rodagila.govern.effects import tried
 from rodagila.govern.proposal import document_problem, proposal_id, read_description, read_document
 from rodagila.govern.wording import Words, sentence_of
+from rodagila.vault import bech32
 
 ADA, BOB, CEM, EVE, DAN = (PEOPLE[name] for name in ("ada", "bob", "cem", "eve", "dan"))
 MODEL, BASE = "0x" + "11" * 32, "0x" + "22" * 32
 UNTIL = START + 30 * 86_400
+AGE_KEY = bech32.encode("age", b"\x07" * 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,50 @@ def register_model(dao: DaoOnChain) -> None:
     """Register a foreign model by a decision of its own."""
     line = f"model={BASE},license=commerce+derivatives,royalty=5%,beneficiary=bob"
     decided(dao, ("register-model", line), title="A base")
+
+
+def grant(dao: DaoOnChain) -> None:
+    """Grant bob access by a decision of its own."""
+    line = f"grantee=bob,mode=api,scope=answers,purpose=asking,until={UNTIL}"
+    decided(dao, ("grant", line), title="A grant")
+
+
+def open_token(dao: DaoOnChain) -> None:
+    """Accept the pay token by a decision of its own."""
+    decided(dao, ("token", "account=PayToken,open=yes"), title="Money")
+
+
+def approve_offer(dao: DaoOnChain) -> None:
+    """Accept the pay token and approve an offer by one decision."""
+    line = f"price=25,mode=release,duration=30d,until={UNTIL},scope=the data set,purpose=research,split=docs"
+    decided(dao, ("token", "account=PayToken,open=yes"), ("approve-offer", line), title="An offer")
+
+
+def put_down_stake(dao: DaoOnChain) -> None:
+    """Let cem put down 5 as a keeper."""
+    dao.give_pay("cem", 5 * UNIT)
+    dao.contract("PayToken").transact(CEM, "approve", dao.contracts["Stake"], 5 * UNIT)
+    dao.contract("Stake").transact(CEM, "stake", 2, 5 * UNIT)
+
+
+def newest(dao: DaoOnChain, event: str, argument: str) -> str:
+    """Return an argument of the newest event of Licenses in hex, or nothing."""
+    events = dao.contract("Licenses").events(event)
+    return "0x" + events[-1][argument].hex() if events else ""
+
+
+def filled(dao: DaoOnChain, text: str) -> str:
+    """Put the newest grant and offer into a text."""
+    found = {"{grant}": newest(dao, "Granted", "id"), "{offer}": newest(dao, "OfferApproved", "offerId")}
+    for place, value in found.items():
+        text = text.replace(place, value)
+    return text
+
+
+def has(dao: DaoOnChain, function: str, event: str, argument: str) -> bool:
+    """Ask Licenses about the newest grant or offer."""
+    found = newest(dao, event, argument)
+    return bool(found) and bool(dao.contract("Licenses").call(function, bytes.fromhex(found[2:])))
 
 
 def model_of(dao: DaoOnChain, model: str) -> Any:
@@ -133,6 +179,63 @@ CASES = [
         ),
     ),
     Case(
+        "grant",
+        f"grantee=bob,mode=api,scope=the answers of turn 1,purpose=answer clients,until={UNTIL}",
+        f"Grant bob ({BOB.address}) access until 2027-02-14 08:00:00 UTC:"
+        ' "the answers of turn 1" may be asked about through the gateway for "answer clients".',
+        lambda dao: [row["grantee"] for row in dao.contract("Licenses").events("Granted")] == [BOB.address],
+    ),
+    Case(
+        "grant",
+        f"grantee=bob,mode=compute,scope={BASE},purpose=train,code={MODEL},key={AGE_KEY},until=2027-03-01",
+        f"Grant bob ({BOB.address}) access until 2027-03-01 00:00:00 UTC: {BASE} may be computed on by approved code",
+        lambda dao: [row["terms"].granteeKey[:1] for row in dao.contract("Licenses").events("Granted")] == [b"\x07"],
+    ),
+    Case(
+        "revoke-grant",
+        "id={grant}",
+        "End the grant {grant}.",
+        lambda dao: not has(dao, "isActive", "Granted", "id"),
+        grant,
+    ),
+    Case(
+        "approve-offer",
+        f"price=25,mode=release,duration=30d,until={UNTIL},scope=the data set,purpose=research,split=docs",
+        "Let anyone buy a license of 30 days for 25 (the PayToken) until 2027-02-14",
+        lambda dao: has(dao, "isOpen", "OfferApproved", "offerId"),
+        open_token,
+    ),
+    Case(
+        "close-offer",
+        "id={offer}",
+        "Take no more orders under the offer {offer}.",
+        lambda dao: not has(dao, "isOpen", "OfferApproved", "offerId"),
+        approve_offer,
+    ),
+    Case(
+        "token",
+        "account=PayToken,open=yes",
+        "Accept the pay token the PayToken.",
+        lambda dao: bool(dao.contract("Split").call("isOpen", dao.contracts["PayToken"])),
+    ),
+    Case(
+        "shares",
+        "key=docs,bob=60%,cem=12.5%",
+        'Split what is paid for the key "docs":',
+        lambda dao: (
+            {row.account: row.ppm for row in dao.contract("Split").call("sharesOf", keccak(b"docs"))}
+            == {BOB.address: 600_000, CEM.address: 125_000}
+        ),
+    ),
+    Case(
+        "slash",
+        "role=keeper,account=cem,amount=3,fault=lost its shares in May",
+        f"Take up to 3 of what cem ({CEM.address}) has at stake as keeper for "
+        '"lost its shares in May", to the treasury.',
+        lambda dao: dao.contract("Stake").call("stakeOf", 2, CEM.address) == 2 * UNIT,
+        put_down_stake,
+    ),
+    Case(
         "call",
         f"Treasury.pay cem 1000000 0x{'00' * 32}",
         f"Pay 1 from the treasury to cem ({CEM.address}).",
@@ -167,14 +270,15 @@ def seen(dao: DaoOnChain, receipt: TxReceipt) -> list[str]:
 def test_a_decision_does_what_it_says_and_what_its_simulation_showed(dao: DaoOnChain, case: Case) -> None:
     case.before(dao)
     assert not case.holds(dao)
-    built = dao.built((case.kind, case.line))
+    line = filled(dao, case.line)
+    built = dao.built((case.kind, line))
     words = Words(dao.book, built.texts, built.policies, dao.policy)
-    assert sentence_of(decode_action(built.actions[0], dao.book), words).text.startswith(case.words)
+    assert sentence_of(decode_action(built.actions[0], dao.book), words).text.startswith(filled(dao, case.words))
     effect = tried(dao.ledger, built.actions, dao.governor.place, [dao.contracts["Treasury"]])
     assert effect.problem == ""
     assert not case.holds(dao), "a simulation changes nothing"
     held = {row.account: balance(dao, row.account) for row in effect.balances}
-    receipt = decided(dao, (case.kind, case.line))
+    receipt = decided(dao, (case.kind, line))
     assert case.holds(dao)
     assert seen(dao, receipt) == [event.text for event in effect.events]
     for row in effect.balances:

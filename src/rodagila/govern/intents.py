@@ -342,6 +342,7 @@ def _call(given: Given) -> list[Action]:
 
 
 _WRONG = {"wrong": 1, "right": 0}
+_YES_NO = {"yes": 1, "no": 0}
 INTENTS: dict[str, Intent] = {
     intent.kind: intent
     for intent in (
@@ -371,6 +372,14 @@ INTENTS: dict[str, Intent] = {
             "id=HASH",
             "Take no more orders under an offer.",
             lambda given: given.call("Licenses", "closeOffer", given.hash("id")),
+        ),
+        Intent(
+            "token",
+            "account=ACCOUNT,open=yes|no",
+            "Open or end business in a pay token.",
+            lambda given: given.call(
+                "Split", "setToken", given.account("account"), bool(given.choice("open", _YES_NO))
+            ),
         ),
         Intent(
             "shares",

@@ -229,6 +229,11 @@ def _shares(decoded: Decoded, words: Words) -> str:
     return f"Split what is paid for the key {words.of_hash(key)}: {shown or 'nobody'}; the treasury {rest}%."
 
 
+def _set_token(decoded: Decoded, words: Words) -> str:
+    token, is_open = (item.value for item in decoded.arguments)
+    return f"{'Accept' if is_open else 'End new business in'} the pay token {words.book.name(token)}."
+
+
 def _slash(decoded: Decoded, words: Words) -> str:
     role, account, amount, fault = (item.value for item in decoded.arguments)
     roles = {1: "evaluator", 2: "keeper", 3: "trainer", 4: "gateway"}
@@ -260,7 +265,7 @@ _SENTENCES: dict[str, Callable[[Decoded, Words], str]] = {
     "Licenses.approveOffer": _offer,
     "Licenses.closeOffer": _said("Take no more orders under the offer {id}."),
     "Split.setShares": _shares,
-    "Split.setToken": _said("Open business in the token {token}: {open}.", token=_account),
+    "Split.setToken": _set_token,
     "Stake.slash": _slash,
     "DaoGovernor.setVotingDelay": _said(
         "Let voting begin {newVotingDelay} after a proposal.", newVotingDelay=_duration

@@ -38,6 +38,7 @@ INTENT_OPTIONS = (
         "Let everyone buy a license on these terms.",
     ),
     ("close-offer", "id=HASH", "Take no more orders under an offer."),
+    ("token", "account=ACCOUNT,open=yes|no", "Open or end business in a pay token."),
     ("shares", "key=TEXT,ACCOUNT=60%,ACCOUNT=…", "Say who earns of a key's sales; the rest goes to the treasury."),
     ("disable-root", "turn=NUMBER", "Disable the root of a turn."),
     ("resolve", "turn=NUMBER,root=wrong|right", "Decide a dispute over a turn's root."),
