@@ -11,17 +11,17 @@ from dao_on_chain import DaoOnChain, deploy_dao, reopened
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], int]:
-    """The file of a ledger with a DAO, its addresses and its time. Never change it: copy it."""
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The file of a ledger with a DAO and its addresses. Never change it: copy it."""
     path = tmp_path_factory.mktemp("deployed") / "ledger.sqlite"
-    return path, *deploy_dao(path)
+    return path, deploy_dao(path)
 
 
 @pytest.fixture
-def dao(deployed: tuple[Path, dict[str, str], int], tmp_path: Path) -> Iterator[DaoOnChain]:
+def dao(deployed: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[DaoOnChain]:
     """A DAO of one's own."""
-    path, contracts, time = deployed
+    path, contracts = deployed
     shutil.copy(path, tmp_path / path.name)
-    opened = reopened(tmp_path / path.name, contracts, time)
+    opened = reopened(tmp_path / path.name, contracts)
     yield opened
     opened.ledger.close()

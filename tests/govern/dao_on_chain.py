@@ -1,24 +1,25 @@
 """A DAO's contracts on an embedded ledger with a clock that tests move: everything but the launch's home.
 
 Each contract is deployed by its artifact, and those that name each other get addresses computed beforehand. The clock
-is a list with one number, so that voting periods and delays pass at once.
+is moved by hand, so that voting periods and delays pass at once; on a node behind JSON-RPC, by what passes time there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rlp
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
 
 from rodagila.chain.abi import load_artifact, shipped_names
+from rodagila.chain.addresses import create_address
 from rodagila.chain.contracts import Contract, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.genesis import faucet_account
+from rodagila.chain.port import Ledger
 from rodagila.core.hashing import keccak
 from rodagila.core.money import TOKEN_UNIT, UNIT
 from rodagila.core.policy import Policy
@@ -28,6 +29,7 @@ from rodagila.govern.governor import Governor
 from rodagila.govern.intents import Built, Facts, build, words_hash
 from rodagila.govern.proposal import Document, Proposal, description_of
 
+FAUCET = faucet_account()
 START = 1_800_000_000
 DELAY, PERIOD, TIMELOCK = 60, 3_600, 600
 FOUNDERS = 1_000_000
@@ -39,17 +41,13 @@ ORDER = (
 )
 
 
-def created_address(sender: str, nonce: int) -> str:
-    """Return the address of the contract that ``sender`` creates with ``nonce`` (Yellow Paper, section 7)."""
-    return str(to_checksum_address(keccak(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:]))
-
-
 @dataclass(frozen=True, slots=True)
 class DaoOnChain:
     """The contracts, the people, and the clock."""
 
-    ledger: EmbeddedLedger
-    now: list[int]
+    ledger: Ledger
+    wait: Callable[[int], None]
+    """Lets so many seconds pass."""
     contracts: dict[str, str]
     policy: Policy
     governor: Governor
@@ -68,14 +66,10 @@ class DaoOnChain:
         """Return the binding of a contract."""
         return Contract(self.ledger, self.contracts[name], load_artifact(name))
 
-    def wait(self, seconds: int) -> None:
-        """Let time pass, until the start of a second after it."""
-        self.now[0] += seconds
-
     def give_pay(self, name_or_address: str, amount: int) -> None:
         """Give an account or a contract pay tokens."""
         to = PEOPLE[name_or_address].address if name_or_address in PEOPLE else name_or_address
-        self.contract("PayToken").transact(self.ledger.faucet, "drip", to, amount)
+        self.contract("PayToken").transact(FAUCET, "drip", to, amount)
 
     def give_votes(self, name: str, tokens: int) -> None:
         """Give a person some of the founder's tokens, delegated to that person."""
@@ -85,7 +79,7 @@ class DaoOnChain:
 
     def built(self, *wanted: tuple[str, str], title: str = "A change", text: str = "For good reasons.") -> Built:
         """Return the calls of intents."""
-        return build(list(wanted), Facts(self.book, self.policy, self.now[0], words_hash(title, text)))
+        return build(list(wanted), Facts(self.book, self.policy, self.governor.now(), words_hash(title, text)))
 
     def draft(
         self, *wanted: tuple[str, str], title: str = "A change", proposer: str = "ada"
@@ -120,45 +114,60 @@ class DaoOnChain:
         self.wait(TIMELOCK + 1)
 
 
-def deploy_dao(path: Path) -> tuple[dict[str, str], int]:
-    """Deploy a DAO on a new ledger at ``path``; return addresses by name, and the time."""
-    now = [START]
-    with EmbeddedLedger.open(path, clock=lambda: now[0]) as ledger:
-        return deploy_on(ledger, now, Policy(name="docs")).contracts, now[0]
+class Clock:
+    """The seconds of an embedded ledger, moved by hand."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        """Return the time."""
+        return self.now
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        self.now += seconds
 
 
-def reopened(path: Path, contracts: dict[str, str], time: int) -> DaoOnChain:
+def deploy_dao(path: Path) -> dict[str, str]:
+    """Deploy a DAO on a new ledger at ``path``; return addresses by name."""
+    clock = Clock(START)
+    with EmbeddedLedger.open(path, clock=clock) as ledger:
+        return deploy_on(ledger, clock.wait, Policy(name="docs")).contracts
+
+
+def reopened(path: Path, contracts: dict[str, str]) -> DaoOnChain:
     """Open the ledger at ``path`` with the DAO on it."""
-    now = [time]
-    ledger = EmbeddedLedger.open(path, clock=lambda: now[0])
-    return _bound(ledger, now, contracts, Policy(name="docs"))
+    clock = Clock(START)
+    ledger = EmbeddedLedger.open(path, clock=clock)
+    return _bound(ledger, clock.wait, contracts, Policy(name="docs"))
 
 
-def deploy_on(ledger: EmbeddedLedger, now: list[int], policy: Policy) -> DaoOnChain:
+def deploy_on(ledger: Ledger, wait: Callable[[int], None], policy: Policy) -> DaoOnChain:
     """Deploy a DAO on an open ledger, with all founders' tokens at ada and money in its treasury."""
     for account in PEOPLE.values():
         if ledger.balance(account.address) < 10**19:
-            send_wei(ledger, ledger.faucet, account.address, 10**20)
+            send_wei(ledger, FAUCET, account.address, 10**20)
     deployer = PEOPLE["dan"]
-    pay = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address)
+    pay = deploy(ledger, FAUCET, "PayToken", FAUCET.address)
     names = [name for name in ORDER if name in shipped_names()]
     first = ledger.nonce(deployer.address)
-    at = {name: created_address(deployer.address, first + place) for place, name in enumerate(names)}
+    at = {name: create_address(deployer.address, first + place) for place, name in enumerate(names)}
     for name in names:
         assert deploy(ledger, deployer, name, *_arguments(name, at, pay.address, policy)).address == at[name]
-    dao = _bound(ledger, now, at | {"PayToken": pay.address}, policy)
+    dao = _bound(ledger, wait, at | {"PayToken": pay.address}, policy)
     dao.give_pay(at["Treasury"], TREASURY_START)
     return dao
 
 
-def _bound(ledger: EmbeddedLedger, now: list[int], contracts: dict[str, str], policy: Policy) -> DaoOnChain:
+def _bound(ledger: Ledger, wait: Callable[[int], None], contracts: dict[str, str], policy: Policy) -> DaoOnChain:
     book = Book(
         {address: name for name, address in contracts.items()},
         {account.address: name for name, account in PEOPLE.items()},
     )
     tokens = {contracts[name]: name for name in ("PayToken", "DaoToken")}
     place = Place(contracts["DaoGovernor"], contracts["DaoTimelock"], book, tokens)
-    return DaoOnChain(ledger, now, contracts, policy, Governor(ledger, place))
+    return DaoOnChain(ledger, wait, contracts, policy, Governor(ledger, place))
 
 
 def _arguments(name: str, at: dict[str, str], pay: str, policy: Policy) -> tuple[Any, ...]:

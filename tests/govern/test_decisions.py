@@ -361,7 +361,6 @@ def test_votes_borrowed_for_a_moment_have_no_power(dao: DaoOnChain) -> None:
     assert dao.governor.status(proposal).votes_for == 0
     actions, description, _ = dao.draft(("pay", "to=eve,amount=50"), title="Mine", proposer="eve")
     dao.give_votes("eve", 90_000)
-    dao.now[0] += 0
     assert int(dao.governor.token.call("getVotes", EVE.address)) == 990_000 * TOKEN_UNIT
     dao.contract("DaoToken").transact(EVE, "transfer", ADA.address, 990_000 * TOKEN_UNIT)
     dao.wait(1)
@@ -516,7 +515,7 @@ def test_a_changed_ballot_is_nobody_s(dao: DaoOnChain) -> None:
 
 def test_a_ballot_of_one_dao_is_worth_nothing_in_another(dao: DaoOnChain) -> None:
     """The id of a proposal names no governor, so two DAOs can have the same one: a ballot's domain keeps them apart."""
-    other = deploy_on(dao.ledger, dao.now, replace(dao.policy, name="other"))
+    other = deploy_on(dao.ledger, dao.wait, replace(dao.policy, name="other"))
     dao.wait(1)
     actions, words = [Action(BOB.address, b"")], "Thank Bob"
     here, there = (each.governor.propose(ADA, actions, words)[0] for each in (dao, other))
