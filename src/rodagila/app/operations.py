@@ -15,6 +15,7 @@ from eth_utils.address import is_address, to_checksum_address
 from rodagila.app.home import Home
 from rodagila.app.progress import Progress
 from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.hashing import hex0x
 from rodagila.core.money import format_amount
 from rodagila.core.policy import Policy, RecordRules
 from rodagila.core.records import Record
@@ -89,15 +90,19 @@ def dao_list(home: Home) -> list[Values]:
 def dao_show(home: Home, name: str) -> Values:
     """Return one DAO with its policy, turn and balances."""
     from rodagila.app.daos import dao_named
+    from rodagila.app.policies import versions_of
     from rodagila.app.turns import turn_rows
 
     dao = dao_named(home, name)
     token = dao.contract("PayToken")
     return {
         **_dao_values(dao),
+        **versions_of(dao),
         "policy": dao.policy.as_json(),
-        "treasury_balance": token.call("balanceOf", dao.row.treasury),
-        "rewards_balance": token.call("balanceOf", dao.row.rewards),
+        "treasury_balance": token.call("balanceOf", dao.addresses["Treasury"]),
+        "rewards_balance": token.call("balanceOf", dao.addresses["Rewards"]),
+        "bonds_balance": token.call("balanceOf", dao.addresses["Bonds"]),
+        "token_supply": str(dao.contract("DaoToken").call("totalSupply")),
         "turns": [{"turn": row.number, "state": row.state} for row in turn_rows(dao)],
     }
 
@@ -108,11 +113,12 @@ def _dao_values(dao: Dao) -> Values:
         "name": row.name,
         "dao_id": "0x" + row.dao_id,
         "chain_id": dao.domain.chain_id,
-        "registry": row.registry,
-        "treasury": row.treasury,
-        "rewards": row.rewards,
-        "token": row.token,
-        "policy_hash": "0x" + row.policy_hash,
+        "registry": dao.addresses["Registry"],
+        "treasury": dao.addresses["Treasury"],
+        "rewards": dao.addresses["Rewards"],
+        "token": dao.addresses["PayToken"],
+        "contracts": dao.addresses,
+        "policy_hash": hex0x(dao.policy.policy_hash()),
     }
 
 

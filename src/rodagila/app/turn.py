@@ -7,7 +7,7 @@
     record     the turn is recorded on the ledger, which ends its fees and reveals its queries
     value      each record's worth, the settlement, both trees: the turn's public file
     post       what the turn pays is funded and its roots are posted
-    window     whoever recomputes another root disputes it
+    window     whoever recomputes another root disputes it; when nobody did, the roots are made final
     bonds      bonds go back, less the slashes; claims are open to everyone
     open       the next turn is opened with its commitment; feedback weighs its queries
 
@@ -34,7 +34,7 @@ from rodagila.app.evaluation import prove_turn
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of
 from rodagila.app.models import train_turn
-from rodagila.app.opening import begin_turn
+from rodagila.app.opening import begin_turn, commit_opening
 from rodagila.app.progress import SILENT, Progress
 from rodagila.app.publication import fees_of, publish_turn, published, summary_of
 from rodagila.app.turns import CLOSED, LEARNED, OPEN, change_turn, turn_row, unfinished_turn
@@ -144,7 +144,7 @@ def _dao(name: str) -> Dao:
 def register(name: str, turn: int) -> dict[str, Any]:
     """Register the turn's batch, close its log and take the bonds."""
     dao = _dao(name)
-    ledger_steps.open_turn(dao, turn, turn_row(dao, turn).commitment)  # a launch that was killed left it unopened
+    commit_opening(dao, turn)  # a launch that was killed left it unopened
     change_turn(dao, turn, state=LEARNED)  # contributions are refused until the next turn opens
     records = ledger_steps.register_batch(dao, turn)
     ledger_steps.close_turn(dao, turn)
@@ -195,30 +195,41 @@ def value(name: str, turn: int) -> dict[str, Any]:
 
 @DBOS.step()
 def post(name: str, turn: int) -> dict[str, Any]:
-    """Fund what the turn pays and post its roots."""
+    """Fund what the turn pays and post its roots, after those of earlier turns that the DAO took away."""
     dao = _dao(name)
+    for earlier in range(ledger_steps.newest_posted(dao) + 1, turn):
+        _post(dao, earlier)
+        _await_final(dao, earlier)
+    return {"root": _post(dao, turn).hex()}
+
+
+def _post(dao: Dao, turn: int) -> bytes:
     public, computed = published(dao, turn)
     public_id = turn_row(dao, turn).public_id
     assert public_id is not None
-    ledger_steps.fund_and_post(
-        dao,
-        turn,
+    posting = ledger_steps.Posting(
         payouts=computed.payout_tree,
         slashes=computed.slash_tree,
+        tokens=computed.token_tree,
         pool=public.outcome.pool,
         paid=public.outcome.paid,
+        issued=public.outcome.issued,
         public_hash=public_id,
     )
-    return {"root": computed.payout_tree.root.hex()}
+    ledger_steps.fund_and_post(dao, turn, posting)
+    return computed.payout_tree.root
 
 
 @DBOS.step()
 def window(name: str, turn: int) -> dict[str, Any]:
-    """Wait until the challenge window is over."""
-    dao = _dao(name)
-    while not ledger_steps.is_final(dao, turn):
-        time.sleep(POLL_SECONDS)
+    """Wait until the challenge window is over and make the turn's roots final."""
+    _await_final(_dao(name), turn)
     return {}
+
+
+def _await_final(dao: Dao, turn: int) -> None:
+    while not ledger_steps.made_final(dao, turn):
+        time.sleep(POLL_SECONDS)
 
 
 @DBOS.step()

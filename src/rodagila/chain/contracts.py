@@ -168,7 +168,7 @@ def deploy_all(ledger: Ledger, signer: LocalAccount, plan: Sequence[tuple[str, S
     """Deploy shipped contracts (name, constructor's arguments) with the signer's next nonces, in one block if possible.
 
     Contracts that name each other take ``create_address`` of those nonces. Raises ``Conflict`` (``nonce_wrong``) if
-    another process of this signer was faster, and ``Reverted`` for the first that failed; what was made is then useless.
+    another process of this signer was faster, and ``Reverted`` for the first that failed; the others are then useless.
     """
     unsigned = []
     for name, args in plan:
