@@ -70,6 +70,8 @@ class InOrder(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and keep (kind, value) of each intent in the order of the command line."""
+        if ctx.resilient_parsing:  # a shell completes a line that is not whole yet
+            return super().parse_args(ctx, args)
         kinds = {kind.replace("-", "_") for kind, _, _ in INTENT_OPTIONS}
         values, _, order = self.make_parser(ctx).parse_args(list(args))
         waiting = {kind: iter(values.get(kind) or ()) for kind in kinds}
@@ -124,9 +126,11 @@ def new(
     home: Path,
     as_json: bool,
 ) -> None:
-    """Propose something: what it would do is shown before anything is signed with --dry-run.
+    """Propose something; --dry-run shows what it would do.
 
-    Intents may be given several times; their calls run in the order given, all or none.
+    What is wanted may be given several times: the calls run in the order given, all or none. Amounts are decimal text,
+    shares 60% or 0.6, times a date, seconds, or a duration from now. A TEXT of which a contract keeps the hash only goes
+    into the proposal's document; 0x and 64 digits stand for the hash itself. Fields may be given as a JSON object too.
     """
     from rodagila.app import operations
 
@@ -164,9 +168,9 @@ def list_(*, dao: str, home: Path, as_json: bool) -> None:
 def show(
     *, proposal_id: str, dao: str, accounts: tuple[str, ...], document: Path | None, home: Path, as_json: bool
 ) -> None:
-    """Show PROPOSAL: what it does in words and in calls, its votes, and who has what power in it.
+    """Show what PROPOSAL does, its votes, and who has what power.
 
-    PROPOSAL is its id or the first digits of it.
+    PROPOSAL is its id or the first digits of it. What cannot be read, or hands over power over the DAO, is in red.
     """
     from rodagila.app import operations
 
@@ -219,7 +223,10 @@ def vote(
     home: Path,
     as_json: bool,
 ) -> None:
-    """Vote on PROPOSAL: the key signs a ballot, and this node sends it, so that a vote costs the voter no gas."""
+    """Vote on PROPOSAL by a signature, which this node sends.
+
+    So a vote costs the voter no gas. With --sign-only another node can send it: roda proposal vote --ballot FILE.
+    """
     from rodagila.app import operations
 
     if ballot is not None:
