@@ -297,6 +297,118 @@ def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | Non
     return audit_home(home, dao_name, turn, public)
 
 
+def proposal_new(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    title: str,
+    text: str,
+    wanted: Sequence[tuple[str, str]],
+    dry_run: bool,
+) -> Values:
+    """Put a proposal on the ledger; ``wanted`` are pairs of an intent's kind and its fields, in their order."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    address = _address(home, key)
+    made = proposals.draft(dao, address, title, text, wanted)
+    if dry_run:
+        return proposals.preview(dao, address, made)
+    return proposals.propose(dao, home.keys.get(key, passphrase), made)
+
+
+def proposal_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's proposals, the newest first."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.listed(dao_named(home, dao_name))
+
+
+def proposal_show(
+    home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = (), document: bytes | None = None
+) -> Values:
+    """Return one proposal; ``document`` is its document from elsewhere, which is kept if it is the right one."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if document is not None:
+        proposals.take_document(dao, proposals.governor_of(dao).find(proposal), document)
+    return proposals.show(dao, proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_simulate(home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = ()) -> Values:
+    """Return what executing a proposal would do now."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.simulated(dao_named(home, dao_name), proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_vote(
+    home: Home,
+    dao_name: str,
+    proposal: str,
+    key: str,
+    passphrase: str | None,
+    support: str,
+    reason: str = "",
+    way: str = "relay",
+    dry_run: bool = False,
+) -> Values:
+    """Vote with a key: ``relay`` signs and lets this node send it, ``sign`` only signs, ``own`` sends it itself."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return proposals.check_vote(dao, proposal, _address(home, key), support, reason) | {"dry_run": True}
+    voter = home.keys.get(key, passphrase)
+    if way == "own":
+        return proposals.cast(dao, proposal, voter, support, reason)
+    signed, power = proposals.sign_vote(dao, proposal, voter, support, reason)
+    if way == "sign":
+        return signed.as_json() | {"power": str(power)}
+    return proposals.send_ballot(dao, signed)
+
+
+def proposal_send_ballot(home: Home, dao_name: str, ballot: bytes, dry_run: bool = False) -> Values:
+    """Send a ballot that a voter signed elsewhere."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.send_ballot(dao_named(home, dao_name), proposals.ballot_from(ballot), dry_run=dry_run)
+
+
+def proposal_queue(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Put an accepted proposal into the timelock; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.queue(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def proposal_execute(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Run a queued proposal whose delay has passed; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.execute(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def _sender(dao: Dao, key: str | None, passphrase: str | None) -> LocalAccount:
+    return dao.account("operator") if key is None else dao.home.keys.get(key, passphrase)
+
+
 def faucet(home: Home, account: str, amount: int) -> Values:
     """Give pay tokens and gas money to an account; only where money is nobody's: embedded and development chains."""
     from rodagila.app.daos import drip, local_token
