@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from eth_account.signers.local import LocalAccount
 
+from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.models import newest_model, vertical_model
@@ -112,7 +113,13 @@ def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tupl
         thread.start()
         try:
             _wait_for(server, thread)
-            yield gateway, address
+            assert gateway.context is not None
+            with claiming_at_intervals(home, gateway.context.paywall.claimer):
+                try:
+                    yield gateway, address
+                finally:  # first no more calls, then the last claims
+                    server.should_exit = True
+                    thread.join(timeout=30)
         finally:
             server.should_exit = True
             thread.join(timeout=30)
