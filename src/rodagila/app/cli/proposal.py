@@ -129,8 +129,8 @@ def new(
     """Propose something; --dry-run shows what it would do.
 
     What is wanted may be given several times: the calls run in the order given, all or none. Amounts are decimal text,
-    shares 60% or 0.6, times a date, seconds, or a duration from now. A TEXT of which a contract keeps the hash only goes
-    into the proposal's document; 0x and 64 digits stand for the hash itself. Fields may be given as a JSON object too.
+    shares 60% or 0.6, times a date, seconds, or a duration from now. A TEXT of which a contract keeps the hash only
+    goes into the proposal's document; 0x and 64 digits stand for the hash itself. Fields may be a JSON object too.
     """
     from rodagila.app import operations
 
