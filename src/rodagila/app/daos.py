@@ -7,19 +7,24 @@ records sealed. The pay token of the embedded ledger is deployed once a home.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection
 
+from rodagila.app.confirming import until_confirmed
 from rodagila.app.deployment import deploy_contracts
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
 from rodagila.app.policies import policy_of_turn, policy_values
-from rodagila.chain.contracts import Contract, deploy, load_artifact, send_wei
+from rodagila.chain.addresses import create_address
+from rodagila.chain.contracts import Contract, deploy, load_artifact
+from rodagila.chain.funding import faucet_of, give_gas_money
+from rodagila.chain.port import Ledger
+from rodagila.chain.tokens import Token, read_token
 from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, dao_id
@@ -27,12 +32,7 @@ from rodagila.core.policy import Policy
 from rodagila.store import schema
 from rodagila.vault.keeper import NodeKeeper
 
-if TYPE_CHECKING:
-    from rodagila.chain.embedded import EmbeddedLedger
-
 ROLES = ("operator", "evaluator", "gateway")
-GAS_MONEY = 10**20
-"""Wei given to each of a DAO's accounts on the embedded ledger, where gas is nearly free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,11 @@ class Dao:
         """Return the binding of one of the DAO's contracts, or of the PayToken."""
         return Contract(self.home.ledger, self.addresses[name], load_artifact(name))
 
+    @cached_property
+    def token(self) -> Token:
+        """The pay token with the domain in which payments and bonds are signed."""
+        return token_at(self.home, self.row.token)
+
     def keeper(self) -> NodeKeeper:
         """Return the keeper of object keys: for now the operator's node itself."""
         return NodeKeeper(self.account("operator"))
@@ -136,13 +141,16 @@ def launch(
     policy: Policy,
     holdings: Holdings,
     new_account: Callable[[str], LocalAccount],
+    token: str | None = None,
     founders: str | None = None,
 ) -> Dao:
     """Deploy the contracts of a new DAO and record it; ``new_account`` stores and returns the account of a role.
 
-    ``founders`` is the account that receives the founders' tokens, the operator's by default. Raises ``Conflict``
-    dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the middle left on the
-    ledger belongs to no DAO and costs nothing but gas.
+    ``token`` is the pay token's address; without it, chains that have a faucet use the home's own token. ``founders``
+    is the account that receives the founders' tokens of the DAO, by default the operator's.
+
+    Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
+    middle left on the ledger belongs to no DAO and costs nothing but gas.
     """
     require_new(home, name)
     if not holdings.scoring or not holdings.gate:
@@ -153,12 +161,13 @@ def launch(
         )
     # Models and audits know the DAO by its policy's name; its registry counts versions from 1.
     policy = replace(policy, name=name, version=1)
-    token = embedded_token(home)
+    money = token_at(home, token or local_token(home))
     accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
     for account in accounts.values():
-        give_gas_money(home.ledger, account.address)
+        give_gas_money(home.ledger, account.address, home.funder())
     operator = accounts["operator"]
-    contracts = deploy_contracts(home.ledger, operator, founders or operator.address, token, policy)
+    contracts = deploy_contracts(home.ledger, operator, founders or operator.address, money.address, policy)
+    until_confirmed(home, lambda: _require_deployed(home.ledger, contracts.values()))
     row = DaoRow(
         name=name,
         dao_id=dao_id(Domain(home.ledger.chain_id, contracts["Registry"])).hex(),
@@ -173,36 +182,51 @@ def launch(
     return Dao(home, row)
 
 
+def _require_deployed(ledger: Ledger, addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if not ledger.code(address):
+            raise Conflict(
+                "ledger_reorganised",
+                f"The chain dropped the contract {address} while the DAO was launched.",
+                hint="No DAO was recorded. Run the same command again.",
+            )
+
+
 def _insert(connection: Connection, row: DaoRow) -> None:
     values: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
     connection.execute(schema.dao.insert().values(values))
 
 
-def embedded_token(home: Home) -> str:
-    """Return the address of the home's pay token, deploying it as the faucet's first act."""
-    ledger = home.ledger
+def local_token(home: Home) -> str:
+    """Return the address of the home's pay token, deploying it as the faucet's first act on the chain.
+
+    Raises ``RefusedByPolicy`` (``no_faucet``) on a chain whose money has owners: there a DAO names its token.
+    """
     for row in dao_rows(home):
         return row.token
-    address = _first_contract_of(ledger.faucet.address)
+    ledger = home.ledger
+    faucet = faucet_of(ledger)
+    address = create_address(faucet.address, 0)
     if not ledger.code(address):
-        address = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address).address
+        address = deploy(ledger, faucet, "PayToken", faucet.address).address
     return address
 
 
-def _first_contract_of(deployer: str) -> str:
-    # CREATE address of nonce 0: keccak(rlp([sender, 0]))[12:], Yellow Paper section 7.
-    return str(to_checksum_address(keccak(b"\xd6\x94" + bytes.fromhex(deployer[2:]) + b"\x80")[12:]))
-
-
-def give_gas_money(ledger: EmbeddedLedger, address: str) -> None:
-    """Send an account wei from the embedded ledger's faucet, unless it has enough."""
-    if ledger.balance(address) >= GAS_MONEY // 2:
-        return
-    send_wei(ledger, ledger.faucet, address, GAS_MONEY)
+def token_at(home: Home, address: str) -> Token:
+    """Return a pay token as it described itself when this home first met it."""
+    table = schema.pay_token
+    with home.database.begin() as connection:
+        row = connection.execute(table.select().where(table.c.address == address)).one_or_none()
+    if row is not None:
+        return Token(row.address, row.name, row.version)
+    token = read_token(home.ledger, address)
+    values = {"address": token.address, "name": token.name, "version": token.version}
+    with home.database.begin() as connection:
+        connection.execute(table.insert().prefix_with("OR IGNORE").values(values))
+    return token
 
 
 def drip(home: Home, address: str, amount: int) -> None:
-    """Give an account ``amount`` atomic units of the pay token from the embedded ledger's faucet."""
-    ledger = home.ledger
-    token = Contract(ledger, embedded_token(home), load_artifact("PayToken"))
-    token.transact(ledger.faucet, "drip", address, amount)
+    """Give an account ``amount`` atomic units of the pay token, on a chain where a faucet makes them."""
+    faucet = faucet_of(home.ledger)
+    Contract(home.ledger, local_token(home), load_artifact("PayToken")).transact(faucet, "drip", address, amount)

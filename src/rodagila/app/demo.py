@@ -105,7 +105,7 @@ def run_demo(options: Options, progress: Progress) -> dict[str, Any]:
     path = _fresh_home(options.out)
     with stages.time("read"), progress.stage("Read the texts"):
         scenario = build(options)
-    with Home.open(path, clock=lambda: START, processes=options.threads) as home:
+    with Home.open(path, clock=lambda: START, processes=options.threads, ledger_url=options.ledger) as home:
         with stages.time("launch"), progress.stage("Launch the DAO"):
             dao, accounts, buyer = _launch(home, scenario, options)
         with running(home) as (gateway, url):

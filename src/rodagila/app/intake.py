@@ -81,7 +81,7 @@ def seal(
     authorization = authorize_receipt(
         owner,
         chain_id=dao.domain.chain_id,
-        token=dao.row.token,
+        token=dao.token,
         receiver=dao.addresses["Bonds"],
         value=bond,
         valid_before=dao.home.ledger.timestamp() + BOND_SECONDS,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from rodagila.app.daos import Dao
+    from rodagila.chain.embedded import EmbeddedLedger
 
 Values = dict[str, Any]
 
@@ -46,7 +47,13 @@ def key_list(home: Home) -> list[Values]:
 
 
 def dao_new(
-    home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
+    home: Home,
+    name: str,
+    policy: Policy,
+    queries: Path | None,
+    reference: Path | None,
+    progress: Progress,
+    token: str | None = None,
 ) -> Values:
     """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
     from rodagila.app.daos import dao_named, dao_rows, launch, require_new
@@ -73,7 +80,7 @@ def dao_new(
         return home.keys.get(role) if any(known == role for known, _ in home.keys.names()) else home.keys.new(role)
 
     with home.exclusive("turn"), progress.stage("launch", 2) as stage:
-        dao = launch(home, name, policy, holdings, _new_or_left)
+        dao = launch(home, name, policy, holdings, _new_or_left, token)
         stage.advance(1)
         begin_turn(dao, 1)
         stage.advance(1)
@@ -190,6 +197,24 @@ def payout_explain(home: Home, dao_name: str, account: str, turn: int | None) ->
     return explanation_of(dao_named(home, dao_name), _address(home, account), turn)
 
 
+def value_compare(
+    home: Home, dao_name: str, turn: int | None, methods: Sequence[str], samples: int, seed: int, progress: Progress
+) -> Values:
+    """Value a closed turn's owners by the paying rule and the reference methods, with rank correlations and cost."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.publication import published
+    from rodagila.app.turns import closed_turn
+    from rodagila.reward.compare import applicable, compare
+
+    dao = dao_named(home, dao_name)
+    row = closed_turn(dao, turn)
+    public, computed = published(dao, row.number)
+    wanted = tuple(methods) or applicable(public.facts)
+    with progress.stage("Value the owners", len(wanted)) as stage:
+        found = compare(public.facts, computed, wanted, samples=samples, seed=seed, done=lambda method: stage.advance())
+    return {"dao": dao.name, "turn": row.number, **found.as_json(), "text": found.as_text()}
+
+
 def payout_claim(home: Home, dao_name: str, account: str, dry_run: bool) -> Values:
     """Claim what the account is owed by the newest final root."""
     from rodagila.app.daos import dao_named
@@ -231,6 +256,31 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> Non
     from rodagila.app.serving import serve_forever
 
     serve_forever(home, host, port, ready)
+
+
+def ledger_serve(home: Home, host: str, port: int, origins: Sequence[str], ready: Callable[[str], None]) -> None:
+    """Serve the embedded ledger's JSON-RPC until interrupted; ``ready`` gets the address once it answers."""
+    from rodagila.app.ledger_server import serve_ledger
+
+    serve_ledger(_embedded(home), host, port, origins, ready)
+
+
+def ledger_verify(home: Home, progress: Progress) -> Values:
+    """Execute every block of the embedded ledger again and compare hashes, roots and rows."""
+    ledger = _embedded(home)
+    with progress.stage("Verify", ledger.block_number() + 1) as stage:
+        found = ledger.verify(lambda done, total: stage.advance())
+    return {"blocks": found.blocks, "transactions": found.transactions, "head": "0x" + found.head.hex(), "ok": True}
+
+
+def _embedded(home: Home) -> EmbeddedLedger:
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    if not isinstance(home.ledger, EmbeddedLedger):
+        raise InvalidInput(
+            "usage", "This home's ledger is not embedded: its own node serves and verifies it.", hint="Ask that node."
+        )
+    return home.ledger
 
 
 def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> Values:
@@ -360,11 +410,13 @@ def _sender(dao: Dao, key: str | None, passphrase: str | None) -> LocalAccount:
 
 
 def faucet(home: Home, account: str, amount: int) -> Values:
-    """Give pay tokens and gas money to an account; exists on the embedded ledger alone."""
-    from rodagila.app.daos import drip, embedded_token, give_gas_money
+    """Give pay tokens and gas money to an account; only where money is nobody's: embedded and development chains."""
+    from rodagila.app.daos import drip, local_token
+    from rodagila.chain.funding import faucet_of, give_gas_money
 
     address = _address(home, account)
-    embedded_token(home)
+    faucet_of(home.ledger)  # refuses where money has owners
+    local_token(home)
     give_gas_money(home.ledger, address)
     drip(home, address, amount)
     return {"account": address, "amount": amount, "text": f"{address} received {format_amount(amount)}."}

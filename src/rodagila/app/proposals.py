@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rodagila.app.daos import Dao, give_gas_money
+from rodagila.app.daos import Dao
 from rodagila.app.policies import keep_policy, next_policy, policy_with
 from rodagila.chain.abi import shipped_names
+from rodagila.chain.funding import give_gas_money
 from rodagila.chain.port import TxReceipt
 from rodagila.core.errors import InvalidInput, NotFound
 from rodagila.core.hashing import hex0x, keccak
@@ -84,7 +85,7 @@ def draft(dao: Dao, proposer: str, title: str, text: str, wanted: Sequence[tuple
 def propose(dao: Dao, proposer: LocalAccount, made: Draft) -> Values:
     """Keep the document and put the proposal on the ledger."""
     keep_document(dao, made.document)
-    give_gas_money(dao.home.ledger, proposer.address)
+    give_gas_money(dao.home.ledger, proposer.address, dao.home.funder())
     proposal, _ = governor_of(dao).propose(proposer, made.actions, made.description)
     return show(dao, proposal.id_text)
 
@@ -244,7 +245,7 @@ def send_ballot(dao: Dao, signed: SignedBallot, *, dry_run: bool = False) -> Val
     if dry_run:
         return values | {"dry_run": True}
     relayer = dao.account("operator")
-    give_gas_money(dao.home.ledger, relayer.address)
+    give_gas_money(dao.home.ledger, relayer.address, dao.home.funder())
     receipt = governor.send_ballot(relayer, signed)
     return values | {"sent_by": relayer.address, "transaction": hex0x(receipt.tx_hash)}
 
@@ -253,7 +254,7 @@ def cast(dao: Dao, proposal_text: str, voter: LocalAccount, support: str, reason
     """Vote by the voter's own transaction."""
     governor = governor_of(dao)
     proposal = governor.find(proposal_text)
-    give_gas_money(dao.home.ledger, voter.address)
+    give_gas_money(dao.home.ledger, voter.address, dao.home.funder())
     power = governor.check_voter(voter.address, proposal)
     receipt = governor.cast(voter, proposal, SUPPORT[support], reason)
     values = _vote_values(proposal, voter.address, SUPPORT[support], power, reason)
@@ -273,7 +274,7 @@ def queue(dao: Dao, proposal_text: str, signer: LocalAccount | None) -> Values:
         now = governor.require_state(proposal, "succeeded").now
         eta = now + governor.parameters().timelock_delay
         return {"dry_run": True, "proposal": proposal.id_text, "eta": eta, "executable_from": moment(eta)}
-    give_gas_money(dao.home.ledger, signer.address)
+    give_gas_money(dao.home.ledger, signer.address, dao.home.funder())
     receipt = governor.queue(signer, proposal)
     eta = governor.status(proposal).eta or 0
     return {
@@ -295,7 +296,7 @@ def execute(dao: Dao, proposal_text: str, signer: LocalAccount | None) -> Values
     document, _ = document_of(dao, proposal)
     if document:
         keep_document(dao, document)
-    give_gas_money(dao.home.ledger, signer.address)
+    give_gas_money(dao.home.ledger, signer.address, dao.home.funder())
     receipt = governor.execute(signer, proposal)
     return {
         "proposal": proposal.id_text,

@@ -15,12 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from rodagila.core.errors import RefusedByPolicy
+from rodagila.core.errors import Conflict, RefusedByPolicy
 
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 EMBEDDED_CHAIN_ID = 1919902817
 """The embedded ledger's chain id: the ASCII letters ``roda`` as a number; no public chain uses it."""
+
+LOCAL_CHAIN_IDS = (EMBEDDED_CHAIN_ID, 31337)
+"""Chains whose money is nobody's: the embedded ledger, and the development chains of Foundry and Hardhat."""
 
 MAX_TRANSACTIONS_PER_BLOCK = 100
 
@@ -37,6 +40,13 @@ class Reverted(RefusedByPolicy):
     def __init__(self, message: str, data: bytes = b"", *, hint: str = "", **details: Any) -> None:
         super().__init__("call_reverted", message, hint=hint, data="0x" + data.hex(), **details)
         self.data = data
+
+
+class Unconfirmed(Conflict):
+    """Something was to be sent from a view of a past block: its effect is not in that block."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__("unconfirmed", f"What was to happen has not happened up to the confirmed block {block}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +122,20 @@ class Ledger(Protocol):
     """An EVM ledger that this system writes to and reads from."""
 
     chain_id: int
+    confirmations: int
+    """Blocks that must stand on a block before anything is paid from it; 0 where no block is ever replaced."""
 
     def block_number(self) -> int:
         """Return the latest block's number."""
+
+    def confirmed_block(self) -> int:
+        """Return the newest block that ``confirmations`` others stand on."""
+
+    def at(self, block: int) -> Ledger:
+        """Return a view of the ledger as it was after ``block``, which sends nothing: it raises ``Unconfirmed``.
+
+        A ledger without confirmations is its own view.
+        """
 
     def timestamp(self) -> int:
         """Return the latest block's time."""

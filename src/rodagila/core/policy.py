@@ -79,6 +79,15 @@ class PriceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelRules:
+    """Payment channels: how long an exit is announced ahead, and when vouchers are claimed at the latest."""
+
+    withdraw_delay_seconds: int = 86_400
+    claim_value: int = 1_000_000  # atomic units of one DAO's unclaimed vouchers
+    claim_age_seconds: int = 3_600
+
+
+@dataclass(frozen=True, slots=True)
 class QueryRules:
     """The committed validation queries: how many a turn, and how feedback weights them."""
 
@@ -150,6 +159,7 @@ class Policy:
     pool: PoolRules = field(default_factory=PoolRules)
     bond: BondRules = field(default_factory=BondRules)
     prices: PriceRules = field(default_factory=PriceRules)
+    channels: ChannelRules = field(default_factory=ChannelRules)
     queries: QueryRules = field(default_factory=QueryRules)
     feedback: FeedbackRules = field(default_factory=FeedbackRules)
     challenge: ChallengeRules = field(default_factory=ChallengeRules)
@@ -182,6 +192,7 @@ SECTIONS: dict[str, Any] = {
     "pool": PoolRules,
     "bond": BondRules,
     "prices": PriceRules,
+    "channels": ChannelRules,
     "queries": QueryRules,
     "feedback": FeedbackRules,
     "challenge": ChallengeRules,

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -45,6 +46,25 @@ policy = Table(
     Column("body", Text, nullable=False),
 )
 """Policies that this home knows, by hash; which of them holds, and for which turn, is the registry's word."""
+
+pay_token = Table(
+    "pay_token",
+    metadata,
+    Column("address", String(42), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("version", String(32), nullable=False),
+)
+"""The EIP-712 domain of each pay token as its contract told it: what authorisations are signed in."""
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("transaction", String(64), nullable=False, unique=True),
+    Column("sender", String(42), nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+"""What a gateway sent to a chain that may be reorganised and that is not in a confirmed block yet, in its order."""
 
 contribution = Table(
     "contribution",
@@ -124,8 +144,40 @@ call = Table(
     Column("receipt", Text, nullable=True),
     Column("signature", String(130), nullable=True),
     Column("created", BigInteger, nullable=False),
+    Column("identifier", String(128), nullable=True),
+    Index("call_identifier", "payer", "identifier", unique=True),
 )
-"""``id`` is the hash of the signed payment, so one payment is one row; ``state`` is claimed, settled or served."""
+"""``id`` is the hash of the signed payment, so one payment is one row; ``state`` is claimed or served; ``identifier``
+is the payer's own name of the payment, if one was given."""
+
+channel = Table(
+    "channel",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("payer", String(42), nullable=False),
+    Column("receiver", String(42), nullable=False),
+    Column("config", Text, nullable=False),
+    Column("charged", BigInteger, nullable=False),
+    Column("signed", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("claimed", BigInteger, nullable=False),
+    Column("leaving", BigInteger, nullable=False),
+    Column("leaving_since", BigInteger, nullable=False),
+    Column("refund_nonce", BigInteger, nullable=False),
+    Column("unclaimed_since", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+)
+"""A payment channel: ``charged`` is what its served calls come to, ``signed`` and ``signature`` its newest voucher;
+``balance`` to ``refund_nonce`` are what the ledger said of it last."""
+
+channel_cursor = Table(
+    "channel_cursor",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+)
+"""One row: up to which block the events of channels were followed."""
 
 feedback = Table(
     "feedback",

@@ -5,8 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0001"
+revision = "0004"
+down_revision = "0003"
 
 _CONTRACTS = {"Registry": "registry", "Treasury": "treasury", "Rewards": "rewards", "PayToken": "token"}
 
