@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from small_dao import holdings
 
+from documents import blocks_of
 from rodagila.app.cli.entry import roda, run
 from rodagila.app.cli.proposal import INTENT_OPTIONS
 from rodagila.app.daos import dao_named, drip, launch
@@ -173,6 +175,22 @@ def test_a_dao_decides_by_commands(desk: Desk) -> None:
         assert dao.policy.prices.chat == 3_000
 
 
+def test_the_commands_of_the_documentation_decide(desk: Desk, project_root: Path) -> None:
+    blocks = blocks_of((project_root / "docs" / "operations.md").read_text(encoding="utf-8"))
+    (block,) = [block for block in blocks if block.heading == "Decisions"]
+    pauses = {"vote": DELAY + 1, "queue": PERIOD, "execute": TIMELOCK}
+    number = ""
+    for line in block.commands:
+        words = shlex.split(line.replace("PROPOSAL", number[:12]))
+        assert words[:2] == ["roda", "proposal"]
+        arguments = [word for word in words[2:] if word not in ("--dao", "docs")]
+        desk.wait(1 + pauses.get(words[2], 0))
+        status, _, err = desk.text(*arguments)
+        assert status == 0, err
+        number = next((row["proposal"] for row in desk.json("list")), "")
+    assert [row["state"] for row in desk.json("list")] == ["executed"]
+
+
 def test_people_read_words_calls_effects_and_what_comes_next(desk: Desk) -> None:
     number = desk.new(*PAY, "--price", "chat=0.003")["proposal"]
     for command, words in {
@@ -323,5 +341,5 @@ def test_two_policies_written_for_the_same_version_do_not_undo_each_other_unseen
     assert desk.json("show", second)["calls"][0]["alarm"] is None
     desk.json("execute", first)
     shown = desk.json("show", second)
-    assert "version 2 would be replaced" in shown["calls"][0]["alarm"]
+    assert "version 2 would follow version 2" in shown["calls"][0]["alarm"]
     assert {"field": "prices.chat", "before": "0.003", "after": "0.002"} in shown["changes"]

@@ -623,6 +623,7 @@ def test_the_next_policy_counts_up_and_keeps_what_is_fixed(dao: DaoOnChain) -> N
         ("head", "model=0x12", "is not a hash"),
         ("rule", "quorum=5,tempo=1d", "there is no such field"),
         ("register-model", f"model={BASE},license=free", "'free' is not known"),
+        ("register-model", f"model={BASE},parents={MODEL}+0x12", "'0x12' is not a hash"),
         ("call", "Treasury.pay 'bob", "quotation"),
         ("call", "", "is empty"),
     ],

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 Values = dict[str, Any]
-MAX_DOCUMENT = 4 * 2**20
 VOTING_TOKENS = ("PayToken", "DaoToken")
 
 

@@ -58,6 +58,15 @@ class Book:
         known = self.accounts.get(address)
         return f"{known} ({address})" if known else address
 
+    def require_contract(self, name: str) -> None:
+        """Raise ``NotFound`` (``contract_unknown``) unless the DAO has a contract of that name."""
+        if name not in self.contracts.values():
+            raise NotFound(
+                "contract_unknown",
+                f"The DAO has no contract named {name!r}.",
+                hint=f"It has {', '.join(sorted(self.contracts.values()))}.",
+            )
+
     def address(self, name: str) -> str:
         """Return the address that ``name`` (a contract, an account or an address) stands for; raise ``NotFound``."""
         if is_address(name):
@@ -132,6 +141,7 @@ class Decoded:
 
 def action_of(book: Book, contract: str, function: str, values: Sequence[Any], value: int = 0) -> Action:
     """Return the call of the DAO's ``contract``; raise ``InvalidInput`` for arguments that do not fit."""
+    book.require_contract(contract)
     entry = load_artifact(contract).function(function, len(values))
     return Action(book.address(contract), entry.selector + encode_values(entry, values), value)
 
@@ -141,12 +151,7 @@ def action_of_texts(book: Book, call: str, texts: Sequence[str]) -> Action:
     contract, _, function = call.partition(".")
     if not function:
         raise InvalidInput("action_invalid", f"{call!r} is not Contract.function.", hint="Write it like Treasury.pay.")
-    if contract not in book.contracts.values():
-        raise NotFound(
-            "contract_unknown",
-            f"The DAO has no contract named {contract!r}.",
-            hint=f"It has {', '.join(sorted(book.contracts.values()))}.",
-        )
+    book.require_contract(contract)
     entry = load_artifact(contract).function(function, len(texts))
     values = [value_from_text(part, text, book.address) for part, text in zip(entry.inputs, texts, strict=True)]
     return action_of(book, contract, entry.signature, values)

@@ -149,7 +149,7 @@ def read_ballot(body: bytes | str) -> SignedBallot:
             str(found["reason"]),
         )
         return SignedBallot(ballot, from_hex(found["signature"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InvalidInput(
             "ballot_invalid",
             f"This is not a signed ballot: {error}.",

@@ -319,11 +319,17 @@ def _register_model(given: Given) -> list[Action]:
     unknown = [word for word in words if word not in LICENSE_FLAGS]
     if unknown:
         raise given.wrong("license", f"{unknown[0]!r} is not known", f"Join with +: {', '.join(LICENSE_FLAGS)}.")
-    parents = [from_hex(text) for text in _HASH.findall(given.text("parents", ""))]
+    parents = [_parent(given, text) for text in given.text("parents", "").split("+") if text]
     royalty = given.share("royalty") if given.text("royalty", "") else 0
     beneficiary = given.account("beneficiary") if royalty else "0x" + "00" * 20
     flags = sum(LICENSE_FLAGS[word] for word in set(words))
     return given.call("Registry", "registerModel", given.hash("model"), flags, royalty, beneficiary, parents)
+
+
+def _parent(given: Given, text: str) -> bytes:
+    if not _HASH.fullmatch(text.strip()):
+        raise given.wrong("parents", f"{text[:80]!r} is not a hash", "Join hashes with +.")
+    return from_hex(text.strip())
 
 
 def _slash(given: Given) -> list[Action]:

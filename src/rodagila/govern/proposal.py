@@ -28,11 +28,12 @@ from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import from_hex, hex0x, keccak, keccak_abi
 from rodagila.core.policy import Policy
 from rodagila.govern.actions import Action
+from rodagila.govern.policy import check_policy
 
 FORMAT = "rodagila-proposal-1"
 MAX_TITLE = 120
 MAX_TEXT = 10_000
-MAX_ACTIONS = 20
+MAX_DOCUMENT = 4 * 2**20
 _ENDING = re.compile(r"\n\nDocument: (0x[0-9a-f]{64})\n#proposer=(0x[0-9a-fA-F]{40})\Z")
 
 STATES = ("pending", "active", "cancelled", "defeated", "succeeded", "queued", "expired", "executed")
@@ -127,6 +128,8 @@ class Document:
 def read_document(body: bytes) -> Document:
     """Return the document of its bytes; raise ``InvalidInput`` (``document_invalid``)."""
     try:
+        if len(body) > MAX_DOCUMENT:
+            raise ValueError(f"it has more than {MAX_DOCUMENT // 2**20} MiB")
         found = json.loads(body)
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']!r}")
@@ -136,15 +139,22 @@ def read_document(body: bytes) -> Document:
             str(found["title"]),
             str(found["text"]),
             tuple(_action(item) for item in found["actions"]),
-            tuple(Policy.from_json(item) for item in found["policies"]),
+            tuple(_policy(item) for item in found["policies"]),
             tuple(str(text) for text in found["texts"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, InvalidInput) as error:
+        why = error.message.rstrip(".") if isinstance(error, InvalidInput) else error
         raise InvalidInput(
             "document_invalid",
-            f"This is not the document of a proposal: {error}.",
+            f"This is not the document of a proposal: {why}.",
             hint="Ask the proposer for it: it is what `roda proposal show --json` prints as document.",
         ) from error
+
+
+def _policy(body: dict[str, Any]) -> Policy:
+    policy = Policy.from_json(body)
+    check_policy(policy)
+    return policy
 
 
 def _action(body: Mapping[str, Any]) -> Action:

@@ -9,6 +9,7 @@ hashes to it. Calls that hand over power over the DAO are *grave* and are marked
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from rodagila.core.money import format_amount, format_tokens
 from rodagila.core.policy import Policy
 from rodagila.govern.actions import Action, Book, Decoded, decode_action
 from rodagila.govern.changes import changes_between
+from rodagila.govern.conflicts import changes_of_what_is_fixed
 
 MAX_NESTING = 4
+MAX_SHOWN = 300
+"""Characters of a text that a sentence quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ class Words:
     def of_hash(self, value: bytes) -> str:
         """Return the quoted text that hashes to ``value``, or the hash."""
         text = next((text for text in self.texts if keccak(text.encode()) == value), None)
-        return hex0x(value) if text is None else f'"{text}"'
+        if text is None:
+            return hex0x(value)
+        return json.dumps(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…", ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,11 @@ def _set_policy(decoded: Decoded, words: Words, value: str) -> Sentence:
     text = f"Put version {policy.version} of the policy in force, from the next turn on ({hex0x(policy_hash)})."
     if before is None:
         return Sentence(text + value)
-    stale = f"it was written to follow version {policy.version - 1}, but version {before.version} would be replaced"
+    wrong = next(iter(changes_of_what_is_fixed(before, policy)), None)
     changes = tuple(change.text for change in changes_between(before, policy))
-    return Sentence(text + value, stale if before.version != policy.version - 1 else "", changes)
+    return Sentence(
+        text + value, f"it does not follow the policy that it replaces: {wrong.problem}" if wrong else "", changes
+    )
 
 
 def _pay(decoded: Decoded, words: Words) -> str:
