@@ -545,10 +545,11 @@ contract ChannelsTest is ChannelsFixture {
     }
 
     function test_settling_nothing_does_nothing() public {
-        hub.settle(receiver, address(token));
         _deposit(_config(1), 5e6, 1);
+        places.recordLogs();
         hub.settle(receiver, address(token));
         hub.settle(receiver, address(0xDEAD));
+        vm.assertEq(places.getRecordedLogs().length, 0);
         vm.assertEq(token.balanceOf(CHANNELS), 5e6);
     }
 

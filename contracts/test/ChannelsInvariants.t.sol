@@ -23,6 +23,7 @@ contract ChannelsActor is ChannelsFixture {
     uint256 public constant COUNT = 4;
 
     Channels.ChannelConfig[4] private _configs;
+    bytes32[4] public ids;
     PayToken public other;
     uint256 private _salts;
 
@@ -43,6 +44,9 @@ contract ChannelsActor is ChannelsFixture {
         _configs[1].receiver = stranger;
         (_configs[2].token, _configs[2].payerAuthorizer) = (address(other), address(0));
         _configs[3].withdrawDelay = 3600;
+        for (uint256 i = 0; i < COUNT; ++i) {
+            ids[i] = _id(_configs[i]);
+        }
     }
 
     function config(uint256 i) public view returns (Channels.ChannelConfig memory) {
@@ -118,12 +122,12 @@ contract ChannelsActor is ChannelsFixture {
     /// @notice A hash over all that the hub knows and holds.
     function fingerprint() public view returns (bytes32 hash) {
         for (uint256 i = 0; i < COUNT; ++i) {
-            Channels.ChannelConfig memory c = config(i);
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.channels, (_id(c))))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.pendingWithdrawals, (_id(c))))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.receivers, (c.receiver, c.token)))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.refundNonce, (_id(c))))));
-            hash = keccak256(abi.encode(hash, PayToken(c.token).balanceOf(CHANNELS)));
+            (bytes32 id, address of_) = (ids[i], _configs[i].token);
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.channels, (id)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.pendingWithdrawals, (id)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.receivers, (_configs[i].receiver, of_)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.refundNonce, (id)))));
+            hash = keccak256(abi.encode(hash, PayToken(of_).balanceOf(CHANNELS)));
         }
     }
 
@@ -246,7 +250,7 @@ contract ChannelsInvariants is ChannelsFixture {
             uint256 answers = _actor.gifts(address(tokens[t]));
             for (uint256 i = 0; i < 4; ++i) {
                 if (_actor.config(i).token != address(tokens[t])) continue;
-                (uint128 balance, uint128 claimed) = hub.channels(_id(_actor.config(i)));
+                (uint128 balance, uint128 claimed) = hub.channels(_actor.ids(i));
                 answers += balance - claimed;
             }
             for (uint256 i = 0; i < 3; ++i) {
@@ -260,7 +264,7 @@ contract ChannelsInvariants is ChannelsFixture {
 
     function _nothingClaimedLeavesAChannelAndTotalsNeverFall() private view {
         for (uint256 i = 0; i < 4; ++i) {
-            (uint128 balance, uint128 claimed) = hub.channels(_id(_actor.config(i)));
+            (uint128 balance, uint128 claimed) = hub.channels(_actor.ids(i));
             vm.assertLe(claimed, balance, "claimed <= balance");
         }
         address[2][3] memory accounts = _accounts();
@@ -271,7 +275,7 @@ contract ChannelsInvariants is ChannelsFixture {
             for (uint256 j = 0; j < 4; ++j) {
                 Channels.ChannelConfig memory config = _actor.config(j);
                 if (config.receiver != accounts[i][0] || config.token != accounts[i][1]) continue;
-                (, uint128 total) = hub.channels(_id(config));
+                (, uint128 total) = hub.channels(_actor.ids(j));
                 sum += total;
             }
             vm.assertEq(claimed, sum, "a receiver's claims are its channels'");
@@ -281,7 +285,7 @@ contract ChannelsInvariants is ChannelsFixture {
 
     function _theEventsAloneGiveTheWholeState() private view {
         for (uint256 i = 0; i < 4; ++i) {
-            bytes32 id = _id(_actor.config(i));
+            bytes32 id = _actor.ids(i);
             (uint128 balance, uint128 claimed, uint128 amount, uint40 since, uint256 nonce,,,) = _actor.rebuilt(id);
             (uint128 hasBalance, uint128 hasClaimed) = hub.channels(id);
             (uint128 hasAmount, uint40 hasSince) = hub.pendingWithdrawals(id);
