@@ -7,7 +7,7 @@ records sealed. The pay token of the embedded ledger is deployed once a home.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 from sqlalchemy import Connection
 
+from rodagila.app.confirming import until_confirmed
 from rodagila.app.deployment import deploy_contracts
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
@@ -22,6 +23,7 @@ from rodagila.app.policies import policy_of_turn, policy_values
 from rodagila.chain.addresses import create_address
 from rodagila.chain.contracts import Contract, deploy, load_artifact
 from rodagila.chain.funding import faucet_of, give_gas_money
+from rodagila.chain.port import Ledger
 from rodagila.chain.tokens import Token, read_token
 from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import keccak
@@ -165,6 +167,7 @@ def launch(
         give_gas_money(home.ledger, account.address, home.funder())
     operator = accounts["operator"]
     contracts = deploy_contracts(home.ledger, operator, founders or operator.address, money.address, policy)
+    until_confirmed(home, lambda: _require_deployed(home.ledger, contracts.values()))
     row = DaoRow(
         name=name,
         dao_id=dao_id(Domain(home.ledger.chain_id, contracts["Registry"])).hex(),
@@ -177,6 +180,16 @@ def launch(
         _insert(connection, row)
         connection.execute(schema.policy.insert().values(policy_values(name, policy)))
     return Dao(home, row)
+
+
+def _require_deployed(ledger: Ledger, addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if not ledger.code(address):
+            raise Conflict(
+                "ledger_reorganised",
+                f"The chain dropped the contract {address} while the DAO was launched.",
+                hint="No DAO was recorded. Run the same command again.",
+            )
 
 
 def _insert(connection: Connection, row: DaoRow) -> None:

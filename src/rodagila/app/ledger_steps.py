@@ -36,11 +36,11 @@ def open_turn(dao: Dao, turn: int, commitment: bytes) -> None:
 
 
 def register_batch(dao: Dao, turn: int) -> int:
-    """Register the turn's waiting contributions as one batch and note their places; return the number of records.
+    """Register the turn's contributions as one batch and note their places as the ledger has them; return the records.
 
     Raises ``Corrupted`` before anything is sent if a row is not what its owner signed: a batch is for ever.
     """
-    waiting = [row for row in contributions_of(dao, turn=turn) if row.batch is None]
+    waiting = contributions_of(dao, turn=turn)
     if not waiting:
         return 0
     for row in waiting:
@@ -112,6 +112,12 @@ def bonds_held(dao: Dao) -> dict[bytes, HeldBond]:
         for event in dao.contract("Bonds").events("BondPosted", 0)
         if known.get(event["contributionId"]) == event["owner"]  # anybody may post a bond under a foreign id
     }
+
+
+def opened_block(dao: Dao, turn: int) -> int:
+    """Return the block in which the turn was opened."""
+    events = dao.contract("Registry").events("TurnOpened", 0, where={"turn": turn})
+    return int(events[0]["block_number"])
 
 
 def record_turn(

@@ -74,13 +74,13 @@ def begin_turn(dao: Dao, turn: int) -> None:
 
 
 def commit_opening(dao: Dao, turn: int) -> None:
-    """Open ``turn`` on the ledger with its commitment; the ledger decides which policy it runs under."""
+    """Open ``turn`` on the ledger with its commitment; the ledger decides when, and which policy it runs under."""
     row = turn_row(dao, turn)
     ledger_steps.open_turn(dao, turn, row.commitment)
     policy_hash = opened_under(dao, turn)
     if policy_hash != row.policy:  # a decision was executed just before
         policy_with(dao.home, dao.name, policy_hash)
-        change_turn(dao, turn, policy=policy_hash.hex())
+    change_turn(dao, turn, policy=policy_hash.hex(), first_block=ledger_steps.opened_block(dao, turn))
 
 
 def scoring_of(dao: Dao, row: TurnRow) -> Scoring:

@@ -97,6 +97,8 @@ def fees_of(dao: Dao, turn: int) -> tuple[Fee, ...]:
     """Return what each payer paid between the previous turn's record and this one's."""
     first = (turn_row(dao, turn - 1).last_block or 0) + 1 if turn > 1 else 0
     last = turn_row(dao, turn).last_block
+    if last is None:
+        last = dao.home.ledger.confirmed_block()
     found = fees(dao.home.ledger, dao.row.token, dao.row.treasury, first, last)
     return tuple(Fee(payer, calls, amount) for payer, calls, amount in found)
 

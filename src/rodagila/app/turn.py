@@ -11,14 +11,14 @@
     bonds      bonds go back, less the slashes; claims are open to everyone
     open       the next turn is opened with its commitment; feedback weighs its queries
 
-A step may be killed anywhere and runs again: it first looks whether its effect is there. ``roda turn close`` goes
-through whatever is left.
+A step may be killed anywhere and runs again: it first looks whether its effect is there. On a chain that may be
+reorganised a step ends when its effect is confirmed (``app.confirming``). ``roda turn close`` goes through whatever is
+left.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +28,8 @@ from sqlalchemy.exc import DatabaseError
 
 from rodagila.app import ledger_steps
 from rodagila.app.book import read_book
+from rodagila.app.claiming import claim_for_turn
+from rodagila.app.confirming import confirmed, pause
 from rodagila.app.daos import Dao, dao_named
 from rodagila.app.durable import Run, current_home, engine
 from rodagila.app.evaluation import prove_turn
@@ -37,6 +39,7 @@ from rodagila.app.models import train_turn
 from rodagila.app.opening import begin_turn, commit_opening
 from rodagila.app.progress import SILENT, Progress
 from rodagila.app.publication import fees_of, publish_turn, published, summary_of
+from rodagila.app.settling import await_settlements
 from rodagila.app.turns import CLOSED, LEARNED, OPEN, change_turn, turn_row, unfinished_turn
 from rodagila.core.errors import RefusedByPolicy
 from rodagila.core.hashing import from_hex
@@ -109,7 +112,10 @@ def _require_contributions(dao: Dao) -> None:
 def _require_news(dao: Dao, number: int) -> None:
     """Refuse to close a turn in which nothing came in: so closing twice by mistake is closing once."""
     row = turn_row(dao, number)
-    if row.state == OPEN and not contributions_of(dao, turn=number) and not fees_of(dao, number):
+    if row.state != OPEN or contributions_of(dao, turn=number):
+        return
+    claim_for_turn(dao)  # calls by channel are fees once they are claimed
+    if not fees_of(dao, number):
         raise RefusedByPolicy(
             "turn_empty",
             f"Turn {number} of the DAO {dao.name!r} has neither contributions nor fees, so there is nothing to close.",
@@ -141,6 +147,7 @@ def _dao(name: str) -> Dao:
 
 
 @DBOS.step()
+@confirmed(current_home)
 def register(name: str, turn: int) -> dict[str, Any]:
     """Register the turn's batch, close its log and take the bonds."""
     dao = _dao(name)
@@ -165,9 +172,13 @@ def train(name: str, turn: int) -> dict[str, Any]:
 
 
 @DBOS.step()
+@confirmed(current_home)
 def record(name: str, turn: int) -> dict[str, Any]:
     """Record the turn on the ledger: data, proofs, model; this reveals the turn's seed and ends its fees."""
     dao = _dao(name)
+    if not dao.home.is_viewing:
+        claim_for_turn(dao)  # what is claimed after the record counts in the next turn
+        await_settlements(dao.home)  # what was paid so far is the turn's, so none of it may vanish afterwards
     card = train_turn(dao, turn)
     book = read_book(dao, up_to=turn)
     ledger_steps.record_turn(
@@ -194,6 +205,7 @@ def value(name: str, turn: int) -> dict[str, Any]:
 
 
 @DBOS.step()
+@confirmed(current_home)
 def post(name: str, turn: int) -> dict[str, Any]:
     """Fund what the turn pays and post its roots, after those of earlier turns that the DAO took away."""
     dao = _dao(name)
@@ -221,6 +233,7 @@ def _post(dao: Dao, turn: int) -> bytes:
 
 
 @DBOS.step()
+@confirmed(current_home)
 def window(name: str, turn: int) -> dict[str, Any]:
     """Wait until the challenge window is over and make the turn's roots final."""
     _await_final(_dao(name), turn)
@@ -229,10 +242,11 @@ def window(name: str, turn: int) -> dict[str, Any]:
 
 def _await_final(dao: Dao, turn: int) -> None:
     while not ledger_steps.made_final(dao, turn):
-        time.sleep(POLL_SECONDS)
+        pause(dao.home, POLL_SECONDS)
 
 
 @DBOS.step()
+@confirmed(current_home)
 def bonds(name: str, turn: int) -> dict[str, Any]:
     """Give the turn's bonds back, less the slashes."""
     dao = _dao(name)
@@ -242,6 +256,7 @@ def bonds(name: str, turn: int) -> dict[str, Any]:
 
 
 @DBOS.step()
+@confirmed(current_home)
 def finish(name: str, turn: int) -> dict[str, Any]:
     """Note what came of the turn, and open the next one."""
     dao = _dao(name)

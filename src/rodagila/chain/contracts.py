@@ -12,6 +12,8 @@ signer was faster. What a contract refuses raises ``ContractRefused`` with the c
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Never
@@ -31,9 +33,20 @@ from rodagila.core.errors import Conflict, InvalidInput
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount  # slow to import, and only named here
 
-__all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "deploy_all", "load_artifact", "send_wei"]
+__all__ = [
+    "Artifact",
+    "Contract",
+    "ContractRefused",
+    "deploy",
+    "deploy_all",
+    "load_artifact",
+    "send_wei",
+    "signed_call",
+]
 
-_NONCE_TRIES = 8
+_NONCE_TRIES = 24
+_NONCE_PAUSE = 0.01
+"""Seconds by which the longest pause grows with each try: of those who race for a nonce one wins each time."""
 _DEPLOY_GAS = 1_500_000
 """What a deployment may use beside its code: 53,000 at least, and a constructor that mints and delegates tokens."""
 _DEPENDENT_GAS = 500_000
@@ -210,9 +223,16 @@ def _send(ledger: Ledger, signer: LocalAccount, unsigned: Sequence[_Unsigned]) -
         try:
             return [ledger.receipt(tx_hash) for tx_hash in ledger.send_many(raws)]
         except Conflict as conflict:
-            if conflict.code != "nonce_wrong" or tries_left == 0:
+            # Where a chain took a part of the list, signing all of it again would do that part twice.
+            if conflict.code != "nonce_wrong" or conflict.details.get("sent") or tries_left == 0:
                 raise
+            time.sleep(random.uniform(0, _NONCE_PAUSE * (_NONCE_TRIES - tries_left)))  # noqa: S311 - no secret
     raise AssertionError("unreachable")
+
+
+def signed_call(ledger: Ledger, signer: LocalAccount, to: str, data: bytes, gas: int) -> bytes:
+    """Return a signed transaction that calls ``to`` with ``data``, under the signer's next nonce and today's fees."""
+    return _signed(_Unsigned(to, data, gas), signer, ledger.chain_id, ledger.nonce(signer.address), ledger.base_fee())
 
 
 def _signed(unsigned: _Unsigned, signer: LocalAccount, chain_id: int, nonce: int, base_fee: int) -> bytes:
