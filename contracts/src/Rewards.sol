@@ -26,10 +26,11 @@ import {Owned} from "./Owned.sol";
 ///   issued(t)  what the roots up to turn t issue of the DAO's token
 ///   claimed(a) what account a was paid over all turns
 /// Always: owed <= funded; sum of claimed + balance >= funded; claimed(a) never falls; money leaves to accounts that a
-/// final root names, or back to the treasury. No bond is held here, so no root, however wrong, can touch one. If the
-/// leaves of the final root sum to owed, then the sum of claimed <= owed(final turn), and every claim can be paid.
+/// final root names, or back to the treasury. No bond is held here, so no root, however wrong, can touch one. While the
+/// leaves of each root that became final sum to what it owes, and none that was paid from is disabled, the sum of
+/// claimed <= owed(final turn), and every claim can be paid.
 ///
-/// @dev A claim reads one slot for the root of the newest final turn; the turn is in the leaf. There are no running
+/// @dev A claim reads one slot, the root of the newest final turn; which turn that is says the leaf. There are no running
 /// totals of claims, because the balance is one. A single call refuses what is done already; a batch leaves it out, so
 /// that nobody spoils a batch by sending one of its rows first.
 contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
