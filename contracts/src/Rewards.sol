@@ -7,11 +7,11 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IBonds} from "./IBonds.sol";
 import {IDaoToken} from "./IDaoToken.sol";
-import {Incoming} from "./Incoming.sol";
 import {IPayToken} from "./IPayToken.sol";
 import {IRegistry} from "./IRegistry.sol";
 import {IRewards} from "./IRewards.sol";
 import {Leaf} from "./Leaf.sol";
+import {Money} from "./Money.sol";
 import {Operated} from "./Operated.sol";
 import {Owned} from "./Owned.sol";
 
@@ -35,7 +35,7 @@ import {Owned} from "./Owned.sol";
 /// that nobody spoils a batch by sending one of its rows first.
 contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
-    using Incoming for IPayToken;
+    using Money for IPayToken;
     using SafeCast for uint256;
 
     /// @notice The longest challenge window, in seconds.
@@ -176,7 +176,7 @@ contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
         require(msg.sender == treasury, NotTreasury(msg.sender, treasury));
         totalFunded += amount;
         emit PoolFunded(turn, amount);
-        token.pull(msg.sender, amount);
+        token.take(msg.sender, amount);
     }
 
     /// @notice Send what is funded and not owed (dust, or a pool that was not spent) back to the treasury.
