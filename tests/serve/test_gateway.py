@@ -55,6 +55,8 @@ def test_a_model_card_says_what_a_buyer_needs(stand: Stand, http: httpx.Client) 
         "network": "eip155:1919902817",
         "asset": stand.token.address,
         "pay_to": stand.treasuries["docs"],
+        "schemes": ["exact", "batch-settlement"],
+        "withdraw_delay": 86_400,
         "prices": dict(zip(ROUTES, ("1000", "900", "500", "2000"), strict=True)),
     }
 

@@ -34,7 +34,22 @@ def test_an_unpaid_call_learns_the_terms_and_nothing_else(stand: Stand, http: ht
             "payTo": stand.treasuries["docs"],
             "maxTimeoutSeconds": 120,
             "extra": {"name": "Roda Pay", "version": "1"},
-        }
+        },
+        {
+            "scheme": "batch-settlement",
+            "network": "eip155:1919902817",
+            "asset": stand.token.address,
+            "amount": "1000",
+            "payTo": stand.treasuries["docs"],
+            "maxTimeoutSeconds": 120,
+            "extra": {
+                "name": "Roda Pay",
+                "version": "1",
+                "receiverAuthorizer": stand.gateway.address,
+                "withdrawDelay": 86_400,
+                "minDeposit": "10000",
+            },
+        },
     ]
     body = response.json()
     assert {name: body[name] for name in terms} == terms

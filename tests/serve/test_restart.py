@@ -46,7 +46,7 @@ def test_a_payment_is_served_once_across_a_restart(stand: Stand) -> None:
     assert stand.balance(stand.buyer.address) == before
 
 
-@pytest.mark.parametrize("step", ["claim", "settle_payment", "serve"])
+@pytest.mark.parametrize("step", ["claim", "settle", "serve"])
 def test_a_crash_at_any_step_is_mended_by_the_same_payment(
     stand: Stand, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_crash_at_any_step_is_mended_by_the_same_payment(
     header = signed_header(stand, ask(stand), stand.buyer)
     before = stand.balance(stand.buyer.address)
     with monkeypatch.context() as patch:
-        patch.setattr(stand.paywall._server if step == "settle_payment" else stand.calls, step, crash)
+        patch.setattr(stand.paywall.facilitator if step == "settle" else stand.calls, step, crash)
         with pytest.raises(Crash):
             _serve_directly(stand, header)
     moved = 1000 if step == "serve" else 0
@@ -86,10 +86,10 @@ def _serve_directly(stand: Stand, header: str) -> None:
 def test_a_response_is_kept_as_long_as_its_payment_was_good(stand: Stand) -> None:
     header = signed_header(stand, ask(stand), stand.buyer)
     assert ask(stand, header).status_code == 200
-    stand.paywall._clock = lambda: int(time.time()) + PAYMENT_SECONDS + 5
+    stand.paywall.till.clock = lambda: int(time.time()) + PAYMENT_SECONDS + 5
     late = ask(stand, header)
     assert (late.status_code, late.json()["code"]) == (409, "payment_used")
-    stand.paywall._forget()
+    stand.paywall.till.forget()
     with stand.database.begin() as connection:
         row = connection.exec_driver_sql("select response, receipt from call").one()
     assert row[0] is None

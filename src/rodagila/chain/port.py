@@ -11,21 +11,27 @@ b'...32 bytes...'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from rodagila.core.errors import RefusedByPolicy
+from rodagila.core.errors import Conflict, RefusedByPolicy
 
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 EMBEDDED_CHAIN_ID = 1919902817
 """The embedded ledger's chain id: the ASCII letters ``roda`` as a number; no public chain uses it."""
 
+LOCAL_CHAIN_IDS = (EMBEDDED_CHAIN_ID, 31337)
+"""Chains whose money is nobody's: the embedded ledger, and the development chains of Foundry and Hardhat."""
+
 MAX_TRANSACTIONS_PER_BLOCK = 100
 
 Topic = bytes | Sequence[bytes] | None
 """One position of a log filter: a topic, any of several, or anything (``eth_getLogs``)."""
+
+Storage = Mapping[str, Mapping[int, int]]
+"""Words by slot, by the contract that holds them."""
 
 
 class Reverted(RefusedByPolicy):
@@ -34,6 +40,13 @@ class Reverted(RefusedByPolicy):
     def __init__(self, message: str, data: bytes = b"", *, hint: str = "", **details: Any) -> None:
         super().__init__("call_reverted", message, hint=hint, data="0x" + data.hex(), **details)
         self.data = data
+
+
+class Unconfirmed(Conflict):
+    """Something was to be sent from a view of a past block: its effect is not in that block."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__("unconfirmed", f"What was to happen has not happened up to the confirmed block {block}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,30 @@ class TxReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call to try with ``Ledger.simulate``; the sender may be any account, a contract without a key too."""
+
+    sender: str
+    to: str
+    data: bytes = b""
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What a simulated call did.
+
+    ``error`` is None, or says in words why it failed; ``output`` is then the contract's ABI-encoded reason. Logs count
+    within the simulation and belong to no transaction (``tx_hash`` is zero).
+    """
+
+    output: bytes
+    error: str | None
+    gas_used: int
+    logs: tuple[LogEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BlockInfo:
     """A block's header and the hashes of its transactions in order."""
 
@@ -85,9 +122,20 @@ class Ledger(Protocol):
     """An EVM ledger that this system writes to and reads from."""
 
     chain_id: int
+    confirmations: int
+    """Blocks that must stand on a block before anything is paid from it; 0 where no block is ever replaced."""
 
     def block_number(self) -> int:
         """Return the latest block's number."""
+
+    def confirmed_block(self) -> int:
+        """Return the newest block that ``confirmations`` others stand on."""
+
+    def at(self, block: int) -> Ledger:
+        """Return a view of the ledger as it was after ``block``, which sends nothing: it raises ``Unconfirmed``.
+
+        A ledger without confirmations is its own view.
+        """
 
     def timestamp(self) -> int:
         """Return the latest block's time."""
@@ -112,6 +160,14 @@ class Ledger(Protocol):
 
     def estimate_gas(self, to: str | None, data: bytes, *, sender: str, value: int = 0) -> int:
         """Return a gas limit with which the transaction does now what it does with all gas; raise ``Reverted``."""
+
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
+        """Run calls one after the other as if in the next block, each on what those before it left; keep nothing.
+
+        A call that fails changes nothing and the next is still run. No fee is taken. ``storage`` stands for what
+        those slots of contracts hold before the first call. Raises ``InvalidInput``
+        (``transaction_invalid``) if a call carries more wei than its sender has by then.
+        """
 
     def send(self, raw: bytes) -> bytes:
         """Include a signed transaction in a block and return its hash once that is durable.

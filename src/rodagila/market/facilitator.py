@@ -1,6 +1,7 @@
-"""An x402 facilitator in this process: it verifies and settles ``exact`` payments on our ledger.
+"""An x402 facilitator in this process: it verifies and settles payments on our ledger.
 
-``LedgerFacilitatorSigner`` gives the SDK's unchanged EVM scheme the ten operations of its ``FacilitatorEvmSigner``
+It settles ``exact`` payments and deposits into channels; vouchers need none, the gateway checks them itself.
+``LedgerFacilitatorSigner`` gives the SDK's unchanged EVM schemes the ten operations of its ``FacilitatorEvmSigner``
 protocol over the ledger's port. The SDK turns every exception of a simulation into "payment invalid"; a ledger that
 cannot be reached is not the buyer's fault, so the first such fault is kept and raised again by ``LedgerFacilitator``.
 Source: x402 2.25.0, mechanisms/evm/signer.py and mechanisms/evm/exact/facilitator.py.
@@ -13,6 +14,7 @@ True
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode as abi_decode
@@ -23,10 +25,11 @@ from rodagila.chain.port import Ledger, Reverted
 from rodagila.core.errors import Conflict, RodaError, Unreachable
 from rodagila.core.hashing import from_hex, hex0x, keccak
 from rodagila.market.prices import network_of
+from rodagila.market.settlements import Settlements
 
 if TYPE_CHECKING:
     from x402.mechanisms.evm.types import TransactionReceipt
-    from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse, SupportedResponse, VerifyResponse
+    from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse, VerifyResponse
 
 NONCE_ATTEMPTS = 5
 SETTLEMENT_GAS = 500_000
@@ -47,9 +50,10 @@ _REASONS = {
 class LedgerFacilitatorSigner:
     """The SDK's port to a chain, over our ledger; sends one transaction at a time from one account."""
 
-    def __init__(self, ledger: Ledger, account: LocalAccount) -> None:
+    def __init__(self, ledger: Ledger, account: LocalAccount, settlements: Settlements | None = None) -> None:
         self._ledger = ledger
         self._account = account
+        self._settlements = settlements if ledger.confirmations else None
         self._sending = threading.Lock()
         self._local = threading.local()
 
@@ -66,11 +70,12 @@ class LedgerFacilitatorSigner:
         return [str(self._account.address)]
 
     def read_contract(self, address: str, abi: list[dict[str, Any]], function_name: str, *args: Any) -> Any:
-        """Run a call and return its decoded output; a refusal names the token's reason."""
+        """Run a call as the account that sends, as the SDK's own signer does; a refusal names the token's reason."""
         from x402.mechanisms.evm.multicall import encode_contract_call
 
         data = encode_contract_call(abi, function_name, *args)
-        output = self._guarded(self._ledger.call, to_checksum_address(address), data)
+        call = partial(self._ledger.call, sender=str(self._account.address))
+        output = self._guarded(call, to_checksum_address(address), data)
         return _decoded(abi, function_name, output)
 
     def verify_typed_data(
@@ -96,9 +101,9 @@ class LedgerFacilitatorSigner:
         data = encode_contract_call(abi, function_name, *args)
         return self.send_transaction(address, data + from_hex(data_suffix or ""))
 
-    def send_transaction(self, to: str, data: bytes) -> str:
+    def send_transaction(self, to: str, data: bytes, *, gas: int = SETTLEMENT_GAS) -> str:
         """Send a transaction and return its hash once it is durable; takes a new nonce if another took ours."""
-        return hex0x(self._guarded(self._send, to_checksum_address(to), data))
+        return hex0x(self._guarded(self._send, to_checksum_address(to), data, gas))
 
     def wait_for_transaction_receipt(self, tx_hash: str) -> TransactionReceipt:
         """Return what the transaction did, with its events as the SDK reads them."""
@@ -133,20 +138,24 @@ class LedgerFacilitatorSigner:
                 self._local.fault = error
             raise
 
-    def _send(self, to: str, data: bytes) -> bytes:
+    def _send(self, to: str, data: bytes, gas: int) -> bytes:
         sender = str(self._account.address)
         with self._sending:
             for attempt in range(1, NONCE_ATTEMPTS + 1):
-                raw = self._signed(to, data, self._ledger.nonce(sender))
+                raw = self._signed(to, data, self._ledger.nonce(sender), gas)
                 try:
-                    return self._ledger.send(raw)
+                    tx_hash = self._ledger.send(raw)
                 except Conflict as conflict:
                     # The same key may sign elsewhere in this home, so a nonce can be gone between reading and sending.
                     if conflict.code != "nonce_wrong" or attempt == NONCE_ATTEMPTS:
                         raise
+                    continue
+                if self._settlements is not None:
+                    self._settlements.note(self._ledger.chain_id, raw)
+                return tx_hash
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _signed(self, to: str, data: bytes, nonce: int) -> bytes:
+    def _signed(self, to: str, data: bytes, nonce: int, gas: int) -> bytes:
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self._ledger.chain_id,
@@ -154,7 +163,7 @@ class LedgerFacilitatorSigner:
             "to": to,
             "value": 0,
             "data": data,
-            "gas": SETTLEMENT_GAS,
+            "gas": gas,
             "maxFeePerGas": 2 * self._ledger.base_fee() + 1,
             "maxPriorityFeePerGas": 1,
         }
@@ -162,20 +171,22 @@ class LedgerFacilitatorSigner:
 
 
 class LedgerFacilitator:
-    """The SDK's facilitator with the exact EVM scheme, called in process; fits its ``FacilitatorClientSync``."""
+    """The SDK's facilitator with its two EVM schemes, called in process."""
 
-    def __init__(self, ledger: Ledger, account: LocalAccount) -> None:
+    def __init__(self, ledger: Ledger, account: LocalAccount, settlements: Settlements | None = None) -> None:
         from x402.facilitator import x402FacilitatorSync
+        from x402.mechanisms.evm.batch_settlement.facilitator import BatchSettlementEvmFacilitator
         from x402.mechanisms.evm.exact.facilitator import ExactEvmScheme
 
         self.network = network_of(ledger.chain_id)
-        self._signer = LedgerFacilitatorSigner(ledger, account)
+        self.signer = LedgerFacilitatorSigner(ledger, account, settlements)
         self._facilitator = x402FacilitatorSync()
-        self._facilitator.register([self.network], ExactEvmScheme(self._signer))
+        self._facilitator.register([self.network], ExactEvmScheme(self.signer))
+        self._facilitator.register([self.network], BatchSettlementEvmFacilitator(self.signer))
 
     def verify(self, payload: PaymentPayload, requirements: PaymentRequirements) -> VerifyResponse:
         """Tell whether the payment would settle now; raises ``RodaError`` if the ledger could not be asked."""
-        self._signer.clear_fault()
+        self.signer.clear_fault()
         try:
             return self._facilitator.verify(payload, requirements)
         finally:
@@ -183,18 +194,14 @@ class LedgerFacilitator:
 
     def settle(self, payload: PaymentPayload, requirements: PaymentRequirements) -> SettleResponse:
         """Move the money; raises ``RodaError`` if the ledger failed, after which the outcome is unknown."""
-        self._signer.clear_fault()
+        self.signer.clear_fault()
         try:
             return self._facilitator.settle(payload, requirements)
         finally:
             self._raise_fault()
 
-    def get_supported(self) -> SupportedResponse:
-        """Return the one scheme and network."""
-        return self._facilitator.get_supported()
-
     def _raise_fault(self) -> None:
-        fault = self._signer.fault()
+        fault = self.signer.fault()
         if isinstance(fault, RodaError) and fault.http_status >= 500:
             raise fault
         if fault is not None:

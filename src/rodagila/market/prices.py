@@ -15,12 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rodagila.chain.authorization import TOKEN_NAME, TOKEN_VERSION
+from rodagila.chain.tokens import Token
 from rodagila.core.messages import Domain
-from rodagila.core.policy import PriceRules
+from rodagila.core.policy import ChannelRules, PriceRules
 
 if TYPE_CHECKING:
     from x402.schemas import AssetAmount
+
+__all__ = ["PAID_ROUTES", "Quote", "Token", "asset_amount", "network_of", "price_of"]
 
 SEARCH = "/v1/search"
 CLASSIFY = "/v1/classify"
@@ -31,14 +33,7 @@ PAID_ROUTES = (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)
 PAYMENT_SECONDS = 120
 """How long a signed payment stays good: a slow answer fits, and a lost one is worthless soon."""
 
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The pay token: its address and the name and version of its EIP-712 domain; always six decimals."""
-
-    address: str
-    name: str = TOKEN_NAME
-    version: str = TOKEN_VERSION
+WITHDRAW_DELAY = ChannelRules().withdraw_delay_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ class Quote:
     """One request and its price: what the buyer is asked to pay, to whom and for what.
 
     ``dao`` is the DAO's name, ``request_hash`` the hash of its JSON body, ``amount`` atomic units, ``pay_to`` the
-    treasury, ``url`` the address that was called.
+    treasury, ``url`` the address that was called, ``withdraw_delay`` the seconds of a channel's announced exit.
     """
 
     dao: str
@@ -57,6 +52,7 @@ class Quote:
     amount: int
     pay_to: str
     url: str
+    withdraw_delay: int = WITHDRAW_DELAY
 
 
 def network_of(chain_id: int) -> str:

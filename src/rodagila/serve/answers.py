@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rodagila.core.errors import InvalidInput
-from rodagila.market.paywall import Answer
+from rodagila.market.outcome import Answer
 from rodagila.serve.catalogue import Hit, ServedModel
 from rodagila.serve.schemas import ChatRequest, ClassifyRequest, EmbeddingsRequest, SearchRequest
 

@@ -24,7 +24,8 @@ from starlette.responses import StreamingResponse
 from rodagila.core.errors import InvalidInput, PaymentFailed, RodaError
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import dao_id
-from rodagila.market.paywall import Answer, PaidAnswer, Paywall
+from rodagila.market.outcome import Answer, PaidAnswer
+from rodagila.market.paywall import Paywall
 from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH, Quote, network_of, price_of
 from rodagila.market.receipts import RECEIPT_HEADER, encode_receipt, request_hash
 from rodagila.serve.answers import (
@@ -76,6 +77,7 @@ def create_app(gateway: GatewayContext) -> FastAPI:
     install_problems(app)
     _add_free_routes(app, gateway)
     _add_paid_routes(app, gateway)
+    _add_channel_route(app, gateway)
     _count_requests(app, gateway.meter)
     app.add_middleware(BodyLimit)
     return app
@@ -110,7 +112,8 @@ def _add_free_routes(app: FastAPI, gateway: GatewayContext) -> None:
         """Return a receipt by its id."""
         call = await _on_thread(gateway, gateway.paywall.calls.by_receipt, _id_of(receipt_id))
         assert call.receipt is not None
-        return {**call.receipt.as_json(), "transaction": hex0x(call.transaction or b"")}
+        # A voucher moves no money by itself: its claim does, together with others.
+        return {**call.receipt.as_json(), "transaction": hex0x(call.transaction) if call.transaction else None}
 
     @app.post("/v1/feedback", status_code=201)
     async def feedback(given: FeedbackRequest) -> dict[str, Any]:
@@ -118,6 +121,16 @@ def _add_free_routes(app: FastAPI, gateway: GatewayContext) -> None:
         row = await _on_thread(gateway, gateway.feedback.take, given, gateway.clock())
         gateway.meter.count("rodagila_feedback_total", dao=row.dao, kind=row.kind)
         return {"id": hex0x(row.id), "receipt_id": hex0x(row.receipt.id), "kind": row.kind, "turn": row.turn}
+
+
+def _add_channel_route(app: FastAPI, gateway: GatewayContext) -> None:
+    @app.get("/v1/channels/{name}")
+    async def channel(name: str, request: Request) -> Response:
+        """Give back what is left in a payment channel with a model's DAO, by x402's message of type refund."""
+        served = gateway.catalogue.find(name)
+        quote = _quote(served, CHAT, request, request_hash({"model": name}))
+        paid = await _on_thread(gateway, gateway.paywall.refund, request.headers.get(PAYMENT_HEADER), quote)
+        return _released(paid)
 
 
 def _add_paid_routes(app: FastAPI, gateway: GatewayContext) -> None:
@@ -164,6 +177,8 @@ def model_card(paywall: Paywall, model: ServedModel, name: str) -> dict[str, Any
             "network": network_of(paywall.ledger.chain_id),
             "asset": paywall.token.address,
             "pay_to": model.treasury,
+            "schemes": list(paywall.terms.schemes),
+            "withdraw_delay": model.policy.channels.withdraw_delay_seconds,
             "prices": {route: str(price_of(prices, route)) for route in (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)},
         },
     }
@@ -173,16 +188,7 @@ async def _paid(
     gateway: GatewayContext, request: Request, served: ServedModel, handler: Callable[[], Answer]
 ) -> Response:
     route = request.url.path
-    quote = Quote(
-        dao=served.dao,
-        domain=served.domain,
-        turn=served.turn,
-        route=route,
-        request_hash=request_hash(await request.json()),
-        amount=price_of(served.policy.prices, route),
-        pay_to=served.treasury,
-        url=str(request.url),
-    )
+    quote = _quote(served, route, request, request_hash(await request.json()))
     try:
         paid = await _on_thread(gateway, gateway.paywall.serve, request.headers.get(PAYMENT_HEADER), quote, handler)
     except PaymentFailed as error:
@@ -194,10 +200,25 @@ async def _paid(
     return _released(paid)
 
 
+def _quote(served: ServedModel, route: str, request: Request, hashed: bytes) -> Quote:
+    return Quote(
+        dao=served.dao,
+        domain=served.domain,
+        turn=served.turn,
+        route=route,
+        request_hash=hashed,
+        amount=price_of(served.policy.prices, route),
+        pay_to=served.treasury,
+        url=str(request.url),
+        withdraw_delay=served.policy.channels.withdraw_delay_seconds,
+    )
+
+
 def _released(paid: PaidAnswer) -> Response:
     headers = {"Cache-Control": "no-store"}
     if paid.receipt is not None:
         headers[RECEIPT_HEADER] = encode_receipt(paid.receipt)
+    if paid.payment_response:
         headers[RESPONSE_HEADER] = paid.payment_response
     if paid.answer.media_type == SSE:
         return StreamingResponse(_events(paid.answer.body), media_type=SSE, headers=headers)

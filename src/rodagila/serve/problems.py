@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rodagila.core.errors import InvalidInput, NotFound, RodaError
-from rodagila.market.paywall import PaymentDemand, PaymentUnsettled
+from rodagila.market.outcome import PaymentDemand, PaymentUnsettled
 
 LOG = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"

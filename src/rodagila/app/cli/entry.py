@@ -25,12 +25,16 @@ from rodagila.app.cli.doctor import doctor
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
+from rodagila.app.cli.home import home
 from rodagila.app.cli.key import key
+from rodagila.app.cli.ledger import ledger
 from rodagila.app.cli.model import model
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
+from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
 from rodagila.app.cli.turn import turn
+from rodagila.app.cli.value import value
 
 COMMANDS = (
     demo,
@@ -41,9 +45,13 @@ COMMANDS = (
     contribute,
     turn,
     payout,
+    value,
+    proposal,
     model,
     ask,
     serve,
+    ledger,
+    home,
     audit,
     faucet,
     completion,
