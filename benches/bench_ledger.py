@@ -32,7 +32,7 @@ from eth_account.signers.local import LocalAccount
 from rodagila.chain.addresses import from_text, to_text
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.ledger_file import LedgerFile
-from rodagila.chain.port import EMBEDDED_CHAIN_ID
+from rodagila.chain.port import EMBEDDED_CHAIN_ID, LogEntry
 from rodagila.chain.trie import keccak256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,12 +148,18 @@ def gas_differences(ledger_path: Path, program: str) -> tuple[int, list[Row]]:
                 count += len(raws)
                 for tx_hash, receipt in zip(block.transactions, theirs, strict=True):
                     ours = ledger.receipt(tx_hash)
-                    here = (ours.gas_used, ours.status, ours.index, len(ours.logs))
+                    here = (ours.gas_used, ours.status, ours.index, [log_of(log) for log in ours.logs])
                     names = ("gasUsed", "status", "transactionIndex")
-                    there = (*(int(receipt[name], 16) for name in names), len(receipt["logs"]))
+                    logs = [(log["address"], log["topics"], log["data"]) for log in receipt["logs"]]
+                    there = (*(int(receipt[name], 16) for name in names), logs)
                     if here != there:
                         differences.append({"transaction": "0x" + tx_hash.hex(), "here": here, "anvil": there})
     return count, differences
+
+
+def log_of(log: LogEntry) -> tuple[str, list[str], str]:
+    """Return a log as JSON-RPC writes it: address, topics, data."""
+    return log.address.lower(), ["0x" + topic.hex() for topic in log.topics], "0x" + log.data.hex()
 
 
 def gas_equal_rows(ledger_path: Path) -> list[Row]:
