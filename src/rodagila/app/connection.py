@@ -2,7 +2,7 @@
 
 A home belongs to one chain for ever, because its rows name blocks, contracts and payments of that chain. ``home.json``
 notes the chain's id and the hash of its block 0 when a ledger is first opened; another chain is refused. On a chain
-that can be reorganised it also notes the newest block that a step relied on as confirmed.
+that can be reorganised it also notes the newest confirmed block that the home has seen.
 
 >>> connect(Path("home"), "http://127.0.0.1:8545").chain_id   # doctest: +SKIP
 31337
@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rodagila.chain.port import LOCAL_CHAIN_IDS
 from rodagila.core.errors import Conflict, InvalidInput, NotFound, RefusedByPolicy
 
 if TYPE_CHECKING:
@@ -31,22 +32,28 @@ def connect(home: Path, url: str | None) -> Ledger:
     if url:
         from rodagila.chain.rpc import RpcLedger
 
-        ledger = RpcLedger.open(url, confirmations=_confirmations())
+        ledger = node = RpcLedger.open(url, confirmations=_confirmations())
     else:
         _require_embedded(home)
         ledger = _embedded(home)
     try:
-        _bind(home, ledger, url)
+        chain = _bind(home, ledger, url)
+        require_confirmed(home, ledger)
+        note_confirmed(home, ledger, ledger.confirmed_block())
     except BaseException:
         ledger.close()
         raise
+    if url:
+        node.since = chain.get("since", 0)
+        if node.is_local:
+            node.put_code(_predeployed())
     return ledger
 
 
 def note_confirmed(home: Path, ledger: Ledger, block: int) -> None:
-    """Note that what is done from here on relies on ``block``."""
-    if ledger.confirmations:
-        chain = _chain(home) or {}
+    """Note that what is done from here on relies on ``block``, unless a newer one is noted already."""
+    chain = _chain(home) or {}
+    if ledger.confirmations and block > chain.get("confirmed", {"block": -1})["block"]:
         _write(home, {**chain, "confirmed": {"block": block, "hash": _hash(ledger, block)}})
 
 
@@ -70,13 +77,15 @@ def require_confirmed(home: Path, ledger: Ledger) -> None:
         )
 
 
-def _bind(home: Path, ledger: Ledger, url: str | None) -> None:
+def _bind(home: Path, ledger: Ledger, url: str | None) -> dict[str, Any]:
+    """Return what the home notes of its chain, noting it the first time: a public chain's past holds nothing of it."""
     known, own = _chain(home), _identity(ledger)
     if known is None and url and (home / EMBEDDED).exists():
         with _embedded(home) as embedded:
             known = _identity(embedded)
-    if known is None or "id" not in known:
-        _write(home, own)
+    if known is None:
+        known = own if ledger.chain_id in LOCAL_CHAIN_IDS else {**own, "since": ledger.confirmed_block()}
+        _write(home, known)
     elif {name: known[name] for name in own} != own:
         where = f"at {url}" if url else "in it"
         raise RefusedByPolicy(
@@ -88,6 +97,7 @@ def _bind(home: Path, ledger: Ledger, url: str | None) -> None:
             expected=known,
             given=own,
         )
+    return known
 
 
 def _require_embedded(home: Path) -> None:
@@ -103,10 +113,15 @@ def _require_embedded(home: Path) -> None:
 
 def _embedded(home: Path) -> EmbeddedLedger:
     from rodagila.chain.embedded import EmbeddedLedger
-    from rodagila.chain.predeploys import predeployed_code
 
     # A new ledger is created with x402's contracts at their addresses; one that is there keeps its own genesis.
-    return EmbeddedLedger.open(home / EMBEDDED, genesis_code=predeployed_code())
+    return EmbeddedLedger.open(home / EMBEDDED, genesis_code=_predeployed())
+
+
+def _predeployed() -> dict[str, bytes]:
+    from rodagila.chain.predeploys import predeployed_code
+
+    return predeployed_code()
 
 
 def _identity(ledger: Ledger) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class Home:
         self.clock = clock
         self.processes = processes
         self.ledger_url = os.environ.get(LEDGER) if ledger_url is None else ledger_url
+        self.wait: Callable[[float], None] = time.sleep
+        """How this home lets time pass until the ledger has gone on."""
         self._views = local()
 
     @classmethod
@@ -103,6 +105,11 @@ class Home:
         from rodagila.app.connection import connect
 
         return connect(self.path, self.ledger_url)
+
+    @property
+    def is_viewing(self) -> bool:
+        """Whether this thread sees the ledger as it was at a confirmed block."""
+        return getattr(self._views, "ledger", None) is not None
 
     @contextmanager
     def viewing(self, block: int) -> Iterator[None]:

@@ -13,14 +13,17 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
+from rodagila.app.settling import follow_settlements
 from rodagila.client import Client
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
+from rodagila.market.claims import Claimer
 from rodagila.market.paywall import Paywall
 from rodagila.market.prices import network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
@@ -51,6 +54,19 @@ class Gateway:
             return error
         self._troubles.pop(dao.name, None)
         return None
+
+    def try_follow(self) -> None:
+        """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
+        try:
+            followed = follow_settlements(self.home)
+            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
+                self.context.paywall.recheck()
+        except RodaError as error:
+            if self._troubles.get("") != str(error):
+                log.warning("The settlements cannot be followed: %s", error)
+            self._troubles[""] = str(error)
+        else:
+            self._troubles.pop("", None)
 
     def publish(self, dao: Dao) -> bool:
         """Offer the DAO's newest model if it is not offered yet; False if there was nothing new."""
@@ -93,12 +109,17 @@ class Gateway:
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
 
+    def claimer(self) -> Claimer | None:
+        """Return what claims the vouchers that this gateway took; None before it serves, or without a hub."""
+        return None if self.context is None else self.context.paywall.claimer
+
 
 @contextmanager
 def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[Gateway, str]]:
     """Run a gateway on a thread while the block lasts; gives the gateway and its address. Port 0 takes a free one."""
     gateway = Gateway(home)
-    with listening(gateway.app, host, port) as address:
+    # The port is closed first, then the last claims are made of what was served.
+    with claiming_at_intervals(home, gateway.claimer), listening(gateway.app, host, port) as address:
         yield gateway, address
 
 
@@ -111,6 +132,7 @@ def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]
             time.sleep(WATCH_SECONDS)
             for row in dao_rows(home):
                 gateway.try_publish(Dao(home, row))
+            gateway.try_follow()
 
 
 def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:

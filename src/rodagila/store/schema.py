@@ -27,19 +27,25 @@ dao = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("dao_id", String(64), nullable=False, unique=True),
-    Column("registry", String(42), nullable=False),
-    Column("treasury", String(42), nullable=False),
-    Column("rewards", String(42), nullable=False),
-    Column("token", String(42), nullable=False),
+    Column("contracts", Text, nullable=False),
     Column("operator", String(42), nullable=False),
     Column("evaluator", String(42), nullable=False),
     Column("gateway", String(42), nullable=False),
-    Column("policy", Text, nullable=False),
-    Column("policy_hash", String(64), nullable=False),
     Column("holdings", String(64), nullable=False),
     Column("created", BigInteger, nullable=False),
 )
-"""``holdings`` is the blob of the DAO's own sealed records: reference corpus, scoring pool and gate set."""
+"""``contracts`` are addresses by contract name, as JSON; ``holdings`` is the blob of the DAO's own sealed records:
+reference corpus, scoring pool and gate set."""
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("dao", String(64), ForeignKey("dao.name"), primary_key=True),
+    Column("hash", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Policies that this home knows, by hash; which of them holds, and for which turn, is the registry's word."""
 
 pay_token = Table(
     "pay_token",
@@ -111,11 +117,13 @@ turn = Table(
     Column("last_block", BigInteger, nullable=True),
     Column("commitment", String(64), nullable=False),
     Column("queries", Text, nullable=False),
+    Column("policy", String(64), nullable=False),
     Column("public_id", String(64), nullable=True),
     Column("summary", Text, nullable=True),
 )
 """``state`` is open, learned or closed; ``queries`` are the scoring queries frozen when the turn was opened, as JSON of
-places in the holdings and weights; ``public_id`` is the blob of the turn's public file."""
+places in the holdings and weights; ``policy`` is the hash of the version that the turn was opened under; ``public_id``
+is the blob of the turn's public file."""
 
 call = Table(
     "call",

@@ -31,6 +31,7 @@ from rodagila.app.cli.ledger import ledger
 from rodagila.app.cli.model import model
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
+from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
 from rodagila.app.cli.turn import turn
 from rodagila.app.cli.value import value
@@ -45,6 +46,7 @@ COMMANDS = (
     turn,
     payout,
     value,
+    proposal,
     model,
     ask,
     serve,
