@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_ledger_port import loaded_bench
+from bench_module import loaded_bench
 
 from rodagila.chain.abi import shipped_names
 from rodagila.chain.embedded import EmbeddedLedger

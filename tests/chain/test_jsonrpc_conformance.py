@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_module import loaded_bench
 from evm_programs import CLOCK, COUNTER, REFUSER, TOPIC, WASTER, creation, word
 from test_ledger_gas import ADA, BEN, signed, varied
-from test_ledger_port import loaded_bench
 
 from rodagila.chain.addresses import to_text
 from rodagila.chain.embedded import EmbeddedLedger

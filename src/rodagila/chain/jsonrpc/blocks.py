@@ -21,11 +21,11 @@ from rodagila.chain.jsonrpc.filters import Filters, Watch
 from rodagila.chain.jsonrpc.forms import (
     Form,
     block_form,
-    header_form,
     log_form,
     price_of,
     receipt_form,
     transaction_form,
+    unmade_form,
 )
 from rodagila.chain.jsonrpc.requests import LogRequest, log_request
 from rodagila.chain.jsonrpc.values import (
@@ -93,7 +93,7 @@ class BlockMethods:
     def block(self, tag: BlockTag, full: bool) -> Form | None:
         """Return a block, or null."""
         if tag.tag == "pending":
-            return self._next_block()
+            return unmade_form(self.ledger.moment().header())
         record = self._record(tag)
         return None if record is None else block_form(record, full=full)
 
@@ -163,11 +163,6 @@ class BlockMethods:
     def _record(self, tag: BlockTag) -> BlockRecord | None:
         number = self._number(tag)
         return None if number is None else self.ledger.record(number)
-
-    def _next_block(self) -> Form:
-        """Return the next block as it would be without transactions: it has no hash yet."""
-        moment = self.ledger.moment()
-        return header_form(moment.header(), None) | {"size": "0x0", "transactions": [], "uncles": [], "withdrawals": []}
 
     def _count(self, count: Callable[[BlockRecord], int]) -> Callable[[BlockTag], str | None]:
         def answer(tag: BlockTag) -> str | None:
