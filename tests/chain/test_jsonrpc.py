@@ -165,6 +165,9 @@ def test_nonces_are_refused_in_the_words_that_clients_know(ledger: EmbeddedLedge
     again = refused(ledger, "eth_sendRawTransaction", "0x" + ledger.transaction(ledger.block(1).transactions[0]).hex())
     assert (again.code, again.message) == (-32000, "already known")
     assert refused(ledger, "eth_sendRawTransaction", "0x01").code == -32000
+    unbound = ledger.faucet.sign_transaction({"to": SINK, "value": 1, "gas": 21_000, "gasPrice": 10, "nonce": 1})
+    message = refused(ledger, "eth_sendRawTransaction", "0x" + unbound.raw_transaction.hex()).message
+    assert message.startswith("only replay-protected (EIP-155) transactions allowed over RPC")
     assert ask(ledger, "eth_blockNumber") == "0x1"
 
 

@@ -341,7 +341,7 @@ def test_proofs_have_anvil_s_shape(pair: Pair) -> None:
         ({"gas": 61_000_000}, "block gas limit|intrinsic gas too high"),
         ({"value": 10**30}, "insufficient funds for gas \\* price \\+ value"),
         ({"maxFeePerGas": 1}, "max fee per gas less than block base fee"),
-        ({"chainId": 1}, "chain"),
+        ({"chainId": 1}, "invalid chain id for signer"),
     ],
 )
 def test_refused_transactions_are_worded_as_clients_expect(pair: Pair, fields: dict[str, int], words: str) -> None:

@@ -42,7 +42,7 @@ from rodagila.chain.jsonrpc.values import (
 from rodagila.chain.simulation import Moment, reason, simulated, sufficient, tried
 from rodagila.chain.trie import HexTrie, keccak256
 from rodagila.chain.world import World, code_hash
-from rodagila.core.errors import Conflict, InvalidInput
+from rodagila.core.errors import Conflict, InvalidInput, RefusedByPolicy
 
 MAX_PROOF_SLOTS = 1_024
 _NO_HASH = "0x" + "00" * 32
@@ -58,6 +58,7 @@ _FAILURES = {
     "WriteInStaticContext": "write protection",
     "intrinsic gas": "intrinsic gas too low",
 }
+_UNPROTECTED = "only replay-protected (EIP-155) transactions allowed over RPC"
 _FUNDS = "insufficient funds for gas * price + value"
 _LACKS = {
     "gas": "intrinsic gas too low",
@@ -150,8 +151,11 @@ class AccountMethods:
             return hexed(self.ledger.send(raw))
         except Conflict as error:
             raise _nonce_error(error) from error
+        except RefusedByPolicy as error:
+            words = "invalid chain id for signer" if "given" in error.details else _UNPROTECTED
+            raise JsonRpcError(SERVER, f"{words}: {error.message}") from error
         except InvalidInput as error:
-            words = _LACKS.get(error.details.get("lacks", ""))
+            words = _LACKS.get(error.details.get("lacks", ""), "")
             raise JsonRpcError(SERVER, f"{words}: {error.message}" if words else error.message) from error
 
     def _number(self, tag: BlockTag) -> int:
