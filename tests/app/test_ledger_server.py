@@ -248,12 +248,18 @@ def test_clients_at_once_get_every_transaction_in(ledger: EmbeddedLedger, url: s
 
 
 def test_pages_of_other_sites_are_kept_out(url: str) -> None:
-    for origin in ("https://evil.example", "null", "http://localhost.evil.example", f"{WALLET}.evil.example"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://[evil",
+        "http://localhost.evil.example",
+        f"{WALLET}.evil.example",
+    ):
         refused = rpc(url, "eth_chainId", headers={"origin": origin})
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
         assert httpx.options(url, headers={"origin": origin}).status_code == 403
-    for host in ("evil.example", "localhost.evil.example", "evil.example:8545"):
+    for host in ("", "[evil", "evil.example", "localhost.evil.example", "evil.example:8545"):
         assert rpc(url, "eth_chainId", headers={"host": host}).status_code == 403
 
 

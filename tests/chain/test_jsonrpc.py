@@ -250,6 +250,7 @@ def test_what_would_change_an_answer_and_is_not_supported_is_refused(ledger: Emb
     ):
         assert refused(ledger, "eth_simulateV1", payload).code == -32602
     assert refused(ledger, "eth_getLogs", {"blockHash": "0x" + "11" * 32, "fromBlock": "0x0"}).code == -32602
+    assert refused(ledger, "eth_newFilter", {"blockHash": "0x" + "11" * 32}).code == -32602
 
 
 def test_overrides_reach_balance_nonce_code_and_storage(ledger: EmbeddedLedger) -> None:

@@ -33,6 +33,7 @@ from rodagila.chain.jsonrpc.values import (
     LIMIT,
     BlockTag,
     JsonRpcError,
+    bad,
     block_tag,
     boolean,
     hash32,
@@ -72,7 +73,7 @@ class BlockMethods:
             "eth_getRawTransactionByHash": Method(self._by_hash(_raw), (tx_hash,)),
             "eth_getTransactionReceipt": Method(self._by_hash(self._receipt), (tx_hash,)),
             "eth_getLogs": Method(self.logs, (logs,)),
-            "eth_newFilter": Method(lambda wanted: self._watch("log", wanted), (logs,)),
+            "eth_newFilter": Method(self.new_log_filter, (logs,)),
             "eth_newBlockFilter": Method(lambda: self._watch("block")),
             "eth_newPendingTransactionFilter": Method(lambda: self._watch("transaction")),
             "eth_getFilterChanges": Method(self.filter_changes, (index,)),
@@ -111,6 +112,12 @@ class BlockMethods:
         if first is None or last is None:
             raise JsonRpcError(-32000, "unknown block")
         return self._matching(wanted, first, last)
+
+    def new_log_filter(self, wanted: LogRequest) -> str:
+        """Watch for logs from the next block on and return the filter's id."""
+        if wanted.first.hash is not None:
+            raise bad("a filter watches a range of blocks; give no blockHash")
+        return self._watch("log", wanted)
 
     def filter_changes(self, key: int) -> list[Any]:
         """Return what is new since the last poll: logs, or hashes of blocks or transactions."""
