@@ -15,6 +15,8 @@ from ethereum.forks.prague.transactions import decode_transaction
 from ethereum_rlp import rlp
 from ethereum_types.bytes import Bytes
 from evm_programs import COUNTER, KEEPER, TOPIC, creation, word
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_ledger_gas import ADA, signed, varied
 
 from rodagila.chain.embedded import EmbeddedLedger
@@ -360,3 +362,57 @@ def proven(root: bytes, key: bytes, proof: list[str]) -> bytes | None:
             return None
         expected = bytes(child)
     raise AssertionError("the proof ends before the key")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Method]]:
+    with EmbeddedLedger.open(tmp_path_factory.mktemp("fuzz") / "ledger.db") as ledger:
+        ledger.send_many([signed(ledger.faucet, n, None, creation(COUNTER)) for n in range(2)])
+        yield ethereum_methods(ledger)
+
+
+WORDS = [
+    "latest",
+    "pending",
+    "earliest",
+    "0x",
+    "0x0",
+    "0x1",
+    "0x2",
+    "0x" + "11" * 20,
+    "0x" + "11" * 32,
+    SINK,
+    "0x" + "f" * 64,
+]
+FIELDS = ["from", "to", "gas", "value", "data", "input", "accessList", "fromBlock", "toBlock", "address", "topics"]
+FIELDS += [
+    "blockHash",
+    "blockNumber",
+    "balance",
+    "code",
+    "state",
+    "stateDiff",
+    "blockStateCalls",
+    "calls",
+    "stateOverrides",
+    SINK,
+]
+PLAIN = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats() | st.text(max_size=5) | st.sampled_from(WORDS)
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+)
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_no_parameters_make_a_method_fault(table: dict[str, Method], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(table)))
+    params = data.draw(st.lists(VALUES, max_size=3))
+    answer = Dispatcher(table).answer(
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": name, "params": params}).encode()
+    )
+    found = json.loads(answer or b"")
+    assert found["id"] == 1
+    assert ("result" in found) != ("error" in found)
+    if "error" in found:
+        assert found["error"]["code"] != -32603, (name, params, found)
