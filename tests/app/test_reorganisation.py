@@ -18,7 +18,8 @@ from rodagila.app.daos import Dao, dao_named
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of
 from rodagila.app.ledger_steps import opened_block, recorded_block
-from rodagila.app.turn import close
+from rodagila.app.serving import ask_paid
+from rodagila.app.turn import close, learn, settle
 from rodagila.app.turns import turn_row
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core.errors import Conflict
@@ -145,7 +146,7 @@ def test_a_turn_reorganised_at_places_of_every_kind_ends_like_an_undisturbed_one
     prepared: Prepared, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, sent = undisturbed
-    places = ((1, 1), (3, 12), (sent // 2, 3), (sent, 12))
+    places = ((1, 1), (sent // 2, 3), (sent, 12))
     for nth, depth in places:
         found, _ = closed(prepared, tmp_path / f"{nth}-{depth}", nth, depth)
         assert found == wanted, (nth, depth)
@@ -166,6 +167,7 @@ def test_a_reorganisation_deeper_than_the_confirmations_stops_and_changes_nothin
     prepared: Prepared, tmp_path: Path
 ) -> None:
     with opened(prepared.restored(tmp_path / "home"), prepared.chain) as home:
+        prepared.chain.mine(CONFIRMATIONS + 1)  # the snapshot stays
         dao = dao_named(home, "docs")
         prepared.chain.reorganise(CONFIRMATIONS + 1)
         before = (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number())
@@ -173,3 +175,40 @@ def test_a_reorganisation_deeper_than_the_confirmations_stops_and_changes_nothin
             close(dao)
         assert caught.value.code == "ledger_reorganised"
         assert (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number()) == before
+
+
+def test_a_reorganisation_too_deep_in_the_middle_of_a_turn_stops_it_for_good(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    with opened(prepared.restored(tmp_path / "home"), prepared.chain) as home:
+        dao = dao_named(home, "docs")
+        Disturbance(prepared.chain, home, 3, CONFIRMATIONS + 1)
+        with pytest.raises(Conflict) as caught:
+            close(dao)
+        assert caught.value.code == "ledger_reorganised"
+        before = (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number())
+        with pytest.raises(Conflict):
+            close(dao)
+        assert (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number()) == before
+        assert turn_row(dao, 1).summary is None
+    with opened(tmp_path / "home", prepared.chain) as home, pytest.raises(Conflict):
+        _ = home.ledger
+
+
+def test_paid_calls_that_vanish_before_the_turn_is_recorded_are_settled_again_and_counted(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    chain, buyer = prepared.chain, key_of("buyer")
+    with opened(prepared.restored(tmp_path / "home"), chain) as home:
+        dao = dao_named(home, "docs")
+        learn(dao)
+        price = sum(ask_paid(dao, question, buyer, None)["paid"] for question in ("my card is lost", "rain in Oslo"))
+        paid = dao.contract("PayToken").call("balanceOf", buyer.address)
+        chain.reorganise(2)
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) == paid + price
+        settle(dao)
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) == paid
+        summary = turn_row(dao, 1).summary
+        assert summary is not None
+        assert (summary["fees"], summary["calls"]) == (FEES + price, 3)
+        assert all(report.ok for report in audit_dao(dao))
