@@ -52,7 +52,7 @@ contract DaoToken is IDaoToken, ERC20, ERC20Permit, ERC20Votes {
     error ProofInvalid(uint64 turn, bytes32 leaf, bytes32 root);
     /// @notice The account has received this cumulative amount already.
     error NothingToClaim(address account, uint256 cumulative, uint256 claimed);
-    /// @notice The root would mint more than the turns up to it issue, so it is wrong.
+    /// @notice The root would mint more than all final turns issue, so it is wrong.
     error ExceedsSupply(uint256 supply, uint256 most);
     /// @notice The arrays of a batch must have the same length.
     error LengthMismatch(uint256 accounts, uint256 cumulatives, uint256 proofs);
@@ -141,11 +141,13 @@ contract DaoToken is IDaoToken, ERC20, ERC20Permit, ERC20Votes {
         return super.nonces(account);
     }
 
+    /// @dev The root to prove against, and the most supply that there may be after the claim.
     function _issued(uint64 turn) private view returns (bytes32 root, uint256 most) {
-        (root, most) = rewards.finalTokenRoot(turn);
+        uint64 newest;
+        (root, newest, most) = rewards.finalTokenRoot(turn);
         require(root != 0, TurnNotFinal(turn));
         // The rewards contract keeps the schedule; that nobody exceeds it does not hang on that.
-        uint256 scheduled = schedule(turn);
+        uint256 scheduled = schedule(newest);
         most = founders + (most < scheduled ? most : scheduled);
     }
 

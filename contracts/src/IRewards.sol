@@ -9,6 +9,7 @@ interface IRewards {
     /// @notice The slash root of `turn` if it is final, else zero.
     function finalSlashRoot(uint64 turn) external view returns (bytes32);
 
-    /// @notice The token root of `turn` and what all turns up to it issue; zeros if it is not final.
-    function finalTokenRoot(uint64 turn) external view returns (bytes32 root, uint256 issued);
+    /// @notice The token root of `turn`, zero if that is not final; the newest final turn, and what all final turns issue
+    /// together.
+    function finalTokenRoot(uint64 turn) external view returns (bytes32 root, uint64 newest, uint256 issued);
 }

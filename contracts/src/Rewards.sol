@@ -311,8 +311,10 @@ contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRewards
-    function finalTokenRoot(uint64 turn) external view returns (bytes32 root, uint256 issued) {
-        if (turn <= finalTurn) (root, issued) = (_roots[turn].tokenRoot, _roots[turn].issued);
+    function finalTokenRoot(uint64 turn) external view returns (bytes32 root, uint64 newest, uint256 issued) {
+        newest = finalTurn;
+        if (turn <= newest) root = _roots[turn].tokenRoot;
+        issued = _roots[newest].issued;
     }
 
     /// @notice The leaf of an account in the payout tree of `turn`.

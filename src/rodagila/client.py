@@ -8,6 +8,13 @@ the reply is returned. Errors are those of ``rodagila.core.errors``, by the code
 ...     reply = client.ask("docs", "Which function opens a file?")
 ...     client.feedback(reply, "rating", rating=5)
 
+Who calls often opens a payment channel by naming a lane: one deposit, then a signature a call and no transaction.
+Lanes pay one call after the other; calls in parallel take a lane and a client each.
+
+>>> lane = Lane(Path("channels.json"), deposit=100_000)  # doctest: +SKIP
+>>> with Client(url, account, token=token, network=network, lane=lane) as client:  # doctest: +SKIP
+...     client.ask("docs", "Which function opens a file?"); client.refund("docs")
+
 The transports work in any httpx client, so OpenAI's own client pays too:
 
 >>> transport = buyer_transport(account, token, "eip155:1919902817", 10_000)  # doctest: +SKIP
@@ -38,10 +45,11 @@ from rodagila.core.errors import (
 from rodagila.core.hashing import hex0x
 from rodagila.core.messages import Feedback, sign
 from rodagila.market.buyer import MAX_AMOUNT, buyer_transport, buyer_transport_sync
+from rodagila.market.lanes import Lane
 from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH
 from rodagila.market.receipts import RECEIPT_HEADER, SignedReceipt, decode_receipt, request_hash, response_hash
 
-__all__ = ["AsyncClient", "Client", "Reply", "buyer_transport", "buyer_transport_sync"]
+__all__ = ["AsyncClient", "Client", "Lane", "Reply", "buyer_transport", "buyer_transport_sync"]
 
 R = TypeVar("R")
 J = TypeVar("J")
@@ -136,6 +144,10 @@ class _Surface(Generic[R, J]):
         }
         return self._json(self._free("POST", "v1/feedback", given))
 
+    def refund(self, model: str) -> J:
+        """Take back what is left in the lane's channel with the model's DAO, at once and without gas."""
+        return self._json(self._free("GET", f"v1/channels/{model}"))
+
     def receipt(self, receipt_id: bytes) -> J:
         """Return a receipt by its id, with the transaction that settled it."""
         return self._json(self._free("GET", f"v1/receipts/{hex0x(receipt_id)}"))
@@ -181,7 +193,8 @@ class _Surface(Generic[R, J]):
 class Client(_Surface[Reply, dict[str, Any]]):
     """A synchronous client; without an account it can make free calls only.
 
-    ``gateway`` is the address whose receipts are accepted; without it any consistent signature is.
+    ``gateway`` is the address whose receipts are accepted; without it any consistent signature is. With a ``lane``
+    calls are paid by channel.
     """
 
     def __init__(
@@ -194,10 +207,11 @@ class Client(_Surface[Reply, dict[str, Any]]):
         max_amount: int = MAX_AMOUNT,
         gateway: str | None = None,
         transport: httpx.BaseTransport | None = None,
+        lane: Lane | None = None,
     ) -> None:
         super().__init__(url, account, gateway)
         if account is not None:
-            transport = buyer_transport_sync(account, token, network, max_amount, transport)
+            transport = buyer_transport_sync(account, token, network, max_amount, transport, lane)
         self._http = httpx.Client(transport=transport, timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
@@ -239,10 +253,11 @@ class AsyncClient(_Surface[Awaitable[Reply], Awaitable[dict[str, Any]]]):
         max_amount: int = MAX_AMOUNT,
         gateway: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        lane: Lane | None = None,
     ) -> None:
         super().__init__(url, account, gateway)
         if account is not None:
-            transport = buyer_transport(account, token, network, max_amount, transport)
+            transport = buyer_transport(account, token, network, max_amount, transport, lane)
         self._http = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS)
 
     async def close(self) -> None:

@@ -153,6 +153,14 @@ def test_simulated_calls_see_each_other_and_leave_nothing(ledger: Ledger) -> Non
     assert ledger.simulate([]) == []
 
 
+def test_a_simulation_may_stand_on_other_words_in_storage(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    outcomes = ledger.simulate([CallRequest(ADA.address, counter)] * 2, storage={counter: {0: 41}})
+    assert [outcome.output for outcome in outcomes] == [word(42), word(43)]
+    assert ledger.storage(counter, 0) == 0
+    assert ledger.simulate([CallRequest(ADA.address, counter)])[0].output == word(1)
+
+
 def test_a_simulated_call_cannot_spend_what_its_sender_lacks(ledger: Ledger) -> None:
     (outcome,) = ledger.simulate([CallRequest(FAUCET.address, SINK, value=5)])
     assert (outcome.error, outcome.gas_used) == (None, 21_000)

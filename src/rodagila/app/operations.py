@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from rodagila.app.daos import Dao
+    from rodagila.chain.embedded import EmbeddedLedger
 
 Values = dict[str, Any]
 
@@ -257,6 +258,31 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> Non
     serve_forever(home, host, port, ready)
 
 
+def ledger_serve(home: Home, host: str, port: int, origins: Sequence[str], ready: Callable[[str], None]) -> None:
+    """Serve the embedded ledger's JSON-RPC until interrupted; ``ready`` gets the address once it answers."""
+    from rodagila.app.ledger_server import serve_ledger
+
+    serve_ledger(_embedded(home), host, port, origins, ready)
+
+
+def ledger_verify(home: Home, progress: Progress) -> Values:
+    """Execute every block of the embedded ledger again and compare hashes, roots and rows."""
+    ledger = _embedded(home)
+    with progress.stage("Verify", ledger.block_number() + 1) as stage:
+        found = ledger.verify(lambda done, total: stage.advance())
+    return {"blocks": found.blocks, "transactions": found.transactions, "head": "0x" + found.head.hex(), "ok": True}
+
+
+def _embedded(home: Home) -> EmbeddedLedger:
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    if not isinstance(home.ledger, EmbeddedLedger):
+        raise InvalidInput(
+            "usage", "This home's ledger is not embedded: its own node serves and verifies it.", hint="Ask that node."
+        )
+    return home.ledger
+
+
 def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> Values:
     """Recompute every root of every closed turn from the ledger and the public files.
 
@@ -269,6 +295,118 @@ def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | Non
             "usage", "A public file is of one turn of one DAO.", hint="Give --dao NAME and --turn NUMBER with --public."
         )
     return audit_home(home, dao_name, turn, public)
+
+
+def proposal_new(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    title: str,
+    text: str,
+    wanted: Sequence[tuple[str, str]],
+    dry_run: bool,
+) -> Values:
+    """Put a proposal on the ledger; ``wanted`` are pairs of an intent's kind and its fields, in their order."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    address = _address(home, key)
+    made = proposals.draft(dao, address, title, text, wanted)
+    if dry_run:
+        return proposals.preview(dao, address, made)
+    return proposals.propose(dao, home.keys.get(key, passphrase), made)
+
+
+def proposal_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's proposals, the newest first."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.listed(dao_named(home, dao_name))
+
+
+def proposal_show(
+    home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = (), document: bytes | None = None
+) -> Values:
+    """Return one proposal; ``document`` is its document from elsewhere, which is kept if it is the right one."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if document is not None:
+        proposals.take_document(dao, proposals.governor_of(dao).find(proposal), document)
+    return proposals.show(dao, proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_simulate(home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = ()) -> Values:
+    """Return what executing a proposal would do now."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.simulated(dao_named(home, dao_name), proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_vote(
+    home: Home,
+    dao_name: str,
+    proposal: str,
+    key: str,
+    passphrase: str | None,
+    support: str,
+    reason: str = "",
+    way: str = "relay",
+    dry_run: bool = False,
+) -> Values:
+    """Vote with a key: ``relay`` signs and lets this node send it, ``sign`` only signs, ``own`` sends it itself."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return proposals.check_vote(dao, proposal, _address(home, key), support, reason) | {"dry_run": True}
+    voter = home.keys.get(key, passphrase)
+    if way == "own":
+        return proposals.cast(dao, proposal, voter, support, reason)
+    signed, power = proposals.sign_vote(dao, proposal, voter, support, reason)
+    if way == "sign":
+        return signed.as_json() | {"power": str(power)}
+    return proposals.send_ballot(dao, signed)
+
+
+def proposal_send_ballot(home: Home, dao_name: str, ballot: bytes, dry_run: bool = False) -> Values:
+    """Send a ballot that a voter signed elsewhere."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.send_ballot(dao_named(home, dao_name), proposals.ballot_from(ballot), dry_run=dry_run)
+
+
+def proposal_queue(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Put an accepted proposal into the timelock; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.queue(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def proposal_execute(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Run a queued proposal whose delay has passed; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.execute(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def _sender(dao: Dao, key: str | None, passphrase: str | None) -> LocalAccount:
+    return dao.account("operator") if key is None else dao.home.keys.get(key, passphrase)
 
 
 def faucet(home: Home, account: str, amount: int) -> Values:

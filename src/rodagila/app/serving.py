@@ -13,6 +13,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
@@ -22,6 +23,7 @@ from rodagila.client import Client
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
+from rodagila.market.claims import Claimer
 from rodagila.market.paywall import Paywall
 from rodagila.market.prices import network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
@@ -107,12 +109,17 @@ class Gateway:
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
 
+    def claimer(self) -> Claimer | None:
+        """Return what claims the vouchers that this gateway took; None before it serves, or without a hub."""
+        return None if self.context is None else self.context.paywall.claimer
+
 
 @contextmanager
 def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[Gateway, str]]:
     """Run a gateway on a thread while the block lasts; gives the gateway and its address. Port 0 takes a free one."""
     gateway = Gateway(home)
-    with listening(gateway.app, host, port) as address:
+    # The port is closed first, then the last claims are made of what was served.
+    with claiming_at_intervals(home, gateway.claimer), listening(gateway.app, host, port) as address:
         yield gateway, address
 
 

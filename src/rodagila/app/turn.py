@@ -28,6 +28,7 @@ from sqlalchemy.exc import DatabaseError
 
 from rodagila.app import ledger_steps
 from rodagila.app.book import read_book
+from rodagila.app.claiming import claim_for_turn
 from rodagila.app.confirming import confirmed, pause
 from rodagila.app.daos import Dao, dao_named
 from rodagila.app.durable import Run, current_home, engine
@@ -111,7 +112,10 @@ def _require_contributions(dao: Dao) -> None:
 def _require_news(dao: Dao, number: int) -> None:
     """Refuse to close a turn in which nothing came in: so closing twice by mistake is closing once."""
     row = turn_row(dao, number)
-    if row.state == OPEN and not contributions_of(dao, turn=number) and not fees_of(dao, number):
+    if row.state != OPEN or contributions_of(dao, turn=number):
+        return
+    claim_for_turn(dao)  # calls by channel are fees once they are claimed
+    if not fees_of(dao, number):
         raise RefusedByPolicy(
             "turn_empty",
             f"Turn {number} of the DAO {dao.name!r} has neither contributions nor fees, so there is nothing to close.",
@@ -173,6 +177,7 @@ def record(name: str, turn: int) -> dict[str, Any]:
     """Record the turn on the ledger: data, proofs, model; this reveals the turn's seed and ends its fees."""
     dao = _dao(name)
     if not dao.home.is_viewing:
+        claim_for_turn(dao)  # what is claimed after the record counts in the next turn
         await_settlements(dao.home)  # what was paid so far is the turn's, so none of it may vanish afterwards
     card = train_turn(dao, turn)
     book = read_book(dao, up_to=turn)

@@ -47,6 +47,7 @@ from rodagila.chain.port import (
     CallOutcome,
     CallRequest,
     LogEntry,
+    Storage,
     Topic,
     TxReceipt,
 )
@@ -170,12 +171,13 @@ class EmbeddedLedger:
         """Return a gas limit that was tried and had the same effect as all gas; raise ``Reverted``."""
         return estimated(self._moment(), Call(from_text(sender), None if to is None else from_text(to), data, value))
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Run calls one after the other as if in the next block and keep nothing."""
         moment = self._moment()
         asked = [Call(from_text(call.sender), from_text(call.to), call.data, call.value) for call in calls]
         number, positions, outcomes = int(moment.parent.number) + 1, itertools.count(), list[CallOutcome]()
-        for done in simulated(moment, asked):
+        slots = {from_text(address): words for address, words in (storage or {}).items()}
+        for done in simulated(moment, asked, slots):
             rows = [(number, next(positions), bytes(32), log.address, *log.topics, log.data) for log in done.logs]
             outcomes.append(CallOutcome(done.output, why(done), done.gas_used, tuple(map(_log_entry, rows))))
         return outcomes

@@ -59,19 +59,17 @@ def faucet_of(ledger: Ledger) -> LocalAccount:
 
 def give_gas_money(ledger: Ledger, address: str, funder: LocalAccount | None = None) -> None:
     """Send an account wei for gas, unless it has enough: from the faucet, or from ``funder`` where there is none."""
-    if has_faucet(ledger):
-        source, amount = faucet_of(ledger), GAS_MONEY
-    elif funder is None:
+    amount = GAS_MONEY if has_faucet(ledger) else GAS_OF_A_LAUNCH * 2 * max(1, ledger.base_fee())
+    if ledger.balance(address) >= amount // 2:
+        return
+    source = faucet_of(ledger) if has_faucet(ledger) else funder
+    if source is None:
         raise RefusedByPolicy(
             "no_faucet",
             f"Chain {ledger.chain_id} has no faucet, so somebody must pay the gas of {address}.",
             hint="Set RODA_FUNDER to the name of a key in this home whose account holds the chain's money.",
             chain_id=ledger.chain_id,
         )
-    else:
-        source, amount = funder, GAS_OF_A_LAUNCH * 2 * max(1, ledger.base_fee())
-    if ledger.balance(address) >= amount // 2:
-        return
     held = ledger.balance(source.address)
     if held <= amount:
         raise PaymentFailed(

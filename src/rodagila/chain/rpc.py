@@ -32,6 +32,7 @@ from rodagila.chain.port import (
     CallRequest,
     LogEntry,
     Reverted,
+    Storage,
     Topic,
     TxReceipt,
     Unconfirmed,
@@ -150,11 +151,12 @@ class RpcLedger:
         self._require_unpinned()
         return self._run(answers.number, "eth_estimateGas", _request(to, data, sender, value))
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Let the node run calls one after the other (``eth_simulateV1``); raise ``Unreachable`` if it cannot."""
         asked = [_request(call.to, call.data, call.sender, call.value) for call in calls]
         try:
-            found = self._node.read("eth_simulateV1", {"blockStateCalls": [{"calls": asked}]}, self._block())
+            run = {"calls": asked, "stateOverrides": {key: _slots(words) for key, words in (storage or {}).items()}}
+            found = self._node.read("eth_simulateV1", {"blockStateCalls": [run]}, self._block())
         except RpcError as exc:
             if exc.code == _NO_METHOD:
                 raise Unreachable(
@@ -434,6 +436,10 @@ def _nonce_wrong(transaction: Signed, index: int, expected: int, *, sent: int) -
         given=given,
         **({"sent": sent} if sent else {}),
     )
+
+
+def _slots(words: Mapping[int, int]) -> dict[str, dict[str, str]]:
+    return {"stateDiff": {f"0x{slot:064x}": f"0x{word:064x}" for slot, word in words.items()}}
 
 
 def _unknown(tx_hash: bytes) -> NotFound:

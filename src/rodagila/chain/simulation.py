@@ -10,15 +10,18 @@ give the same output and the same events as unlimited gas did, not merely succee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from ethereum.crypto.hash import Hash32
 from ethereum.forks.prague.blocks import Header
-from ethereum.forks.prague.state import get_account
+from ethereum.forks.prague.fork_types import Address
+from ethereum.forks.prague.state import get_account, set_storage
 from ethereum.forks.prague.vm import BlockEnvironment
+from ethereum_types.bytes import Bytes32
+from ethereum_types.numeric import U256
 
 from rodagila.chain.execution import GAS_LIMIT, Call, Simulated, block_environment, simulate, unsealed_header
 from rodagila.chain.port import Reverted
@@ -80,9 +83,15 @@ def sufficient(moment: Moment, call: Call, free: Simulated) -> int:
     return high
 
 
-def simulated(moment: Moment, calls: Sequence[Call]) -> list[Simulated]:
-    """Return what each call does on the state that those before it left; ``Simulated.error`` says why one failed."""
+def simulated(moment: Moment, calls: Sequence[Call], slots: Mapping[Address, Mapping[int, int]]) -> list[Simulated]:
+    """Return what each call does on the state that those before it left; ``Simulated.error`` says why one failed.
+
+    ``slots`` stand for what those storage slots hold before the first call.
+    """
     env = _environment(moment)
+    for address, words in slots.items():
+        for slot, word in words.items():
+            set_storage(env.state, address, Bytes32(slot.to_bytes(32, "big")), U256(word))
     return [_tried(env, call) for call in calls]
 
 

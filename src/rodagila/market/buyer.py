@@ -1,9 +1,10 @@
 """The buyer's side of x402: transports that pay a call and send it again, for any httpx client.
 
-The asynchronous transport is x402's own, unmodified; the synchronous one does the same, because x402 has none for
-httpx. Both pay in one token on one chain, at most ``max_amount`` a call: x402 clients refuse unknown tokens otherwise.
-Underneath, a request that was paid and got no answer is sent again with the same payment, which a gateway serves once
-and charges once; without that, a client's own retry would pay again.
+With a ``Lane`` they pay by channel, without one by ``exact``. For ``exact`` the asynchronous transport is x402's own,
+unmodified; the synchronous one does the same, because x402 has none for httpx. All pay in one token on one chain, at
+most ``max_amount`` a call: x402 clients refuse unknown tokens otherwise. Underneath, a request that was paid and got no
+answer is sent again with the same payment, which a gateway serves once and charges once; without that, a client's own
+retry would pay again.
 
 >>> transport = buyer_transport(account, token, "eip155:1919902817", 10_000)  # doctest: +SKIP
 >>> openai.AsyncOpenAI(api_key="-", base_url=url, http_client=httpx.AsyncClient(transport=transport))  # doctest: +SKIP
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from eth_account.signers.local import LocalAccount
 
+from rodagila.market.lane_transports import AsyncLaneTransport, LaneTransport
+from rodagila.market.lanes import PAYMENT_HEADER, Lane, LanePayer
+
 if TYPE_CHECKING:
     from x402 import x402ClientSync
 
@@ -26,7 +30,6 @@ MAX_AMOUNT = 10_000
 
 PAID_ATTEMPTS = 3
 PAUSE_SECONDS = 0.2
-PAYMENT_HEADER = "PAYMENT-SIGNATURE"
 
 
 def buyer_transport(
@@ -35,14 +38,18 @@ def buyer_transport(
     network: str,
     max_amount: int = MAX_AMOUNT,
     transport: httpx.AsyncBaseTransport | None = None,
+    lane: Lane | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """Return x402's httpx transport that pays at most ``max_amount`` atomic units of ``token`` a call."""
+    """Return an httpx transport that pays at most ``max_amount`` atomic units of ``token`` a call."""
+    persistent = _AsyncPersistent(transport or httpx.AsyncHTTPTransport())
+    if lane is not None:
+        return AsyncLaneTransport(LanePayer(account, token, network, max_amount, lane), persistent)
     from x402 import x402Client
     from x402.http.clients.httpx import x402AsyncTransport
 
     client = x402Client()
     _arm(client, account, token, network, max_amount)
-    return x402AsyncTransport(client, _AsyncPersistent(transport or httpx.AsyncHTTPTransport()))
+    return x402AsyncTransport(client, persistent)
 
 
 def buyer_transport_sync(
@@ -51,13 +58,17 @@ def buyer_transport_sync(
     network: str,
     max_amount: int = MAX_AMOUNT,
     transport: httpx.BaseTransport | None = None,
+    lane: Lane | None = None,
 ) -> httpx.BaseTransport:
     """Return the same for synchronous httpx clients."""
+    persistent = _Persistent(transport or httpx.HTTPTransport())
+    if lane is not None:
+        return LaneTransport(LanePayer(account, token, network, max_amount, lane), persistent)
     from x402 import x402ClientSync
 
     client = x402ClientSync()
     _arm(client, account, token, network, max_amount)
-    return PayingTransport(client, _Persistent(transport or httpx.HTTPTransport()))
+    return PayingTransport(client, persistent)
 
 
 class PayingTransport(httpx.BaseTransport):

@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode as abi_decode
@@ -69,11 +70,12 @@ class LedgerFacilitatorSigner:
         return [str(self._account.address)]
 
     def read_contract(self, address: str, abi: list[dict[str, Any]], function_name: str, *args: Any) -> Any:
-        """Run a call and return its decoded output; a refusal names the token's reason."""
+        """Run a call as the account that sends, as the SDK's own signer does; a refusal names the token's reason."""
         from x402.mechanisms.evm.multicall import encode_contract_call
 
         data = encode_contract_call(abi, function_name, *args)
-        output = self._guarded(self._ledger.call, to_checksum_address(address), data)
+        call = partial(self._ledger.call, sender=str(self._account.address))
+        output = self._guarded(call, to_checksum_address(address), data)
         return _decoded(abi, function_name, output)
 
     def verify_typed_data(

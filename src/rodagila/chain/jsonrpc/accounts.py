@@ -132,7 +132,7 @@ class AccountMethods:
         moment = self._moment(tag, request.overrides)
         moment = moment if request.time is None else replace(moment, timestamp=request.time)
         try:
-            results = simulated(moment, request.calls)
+            results = simulated(moment, request.calls, {})
         except InvalidInput as error:
             raise JsonRpcError(-38014, f"{_FUNDS}: {error.message}") from error
         header = moment.header(sum(result.gas_used for result in results))
