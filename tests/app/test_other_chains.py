@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 from small_dao import OWNERS, TOPIC_OF, TOPICS, contribute, holdings, key_of, pay, texts
 
-from anvil import Chain, running
+from anvil import Chain, program, running
+from documents import Block, blocks_of, parse
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
@@ -238,3 +241,40 @@ def test_a_view_of_the_public_chain_is_not_seen_by_other_threads(public: Chain, 
             assert home.ledger.block_number() == 1
         assert seen[0] == home.ledger.block_number() > 1
         assert isinstance(home.ledger, RpcLedger)
+
+
+def blocks_of_the_page(project_root: Path) -> list[Block]:
+    """Return the commands of the page of operations about chains that are not embedded."""
+    every = blocks_of((project_root / "docs" / "operations.md").read_text(encoding="utf-8"))
+    return [block for block in every if block.heading == "A ledger that is not embedded"]
+
+
+def test_the_commands_of_the_page_parse(project_root: Path) -> None:
+    lines = [shlex.split(line) for block in blocks_of_the_page(project_root) for line in block.commands]
+    commands = [words[1:] for words in lines if words[0] == "roda"]
+    assert len(commands) >= 6
+    for words in commands:
+        parse(words)
+
+
+def test_the_commands_of_a_development_chain_work_as_the_page_has_them(project_root: Path, tmp_path: Path) -> None:
+    started, *commands = blocks_of_the_page(project_root)[0].commands
+    assert shlex.split(started)[0] == "anvil"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ready = "for i in $(seq 100); do (echo > /dev/tcp/127.0.0.1/8545) 2> /dev/null && break; sleep 0.1; done"
+    script = ["set -euo pipefail", started.replace("&", "> /dev/null &"), "trap 'kill %1' EXIT", ready]
+    script += [command for command in commands if command != "roda demo"]  # has tests of its own
+    roda = tmp_path / "roda"
+    roda.write_text(f'#!/bin/sh\nexec {sys.executable} -m rodagila.app.cli "$@"\n')
+    roda.chmod(0o755)
+    path = f"{tmp_path}:{Path(program()).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "RODA_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script).replace("8545", port)], env=environment,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "ok    ledger: chain 31337" in done.stdout
+    assert "received 5" in done.stdout
