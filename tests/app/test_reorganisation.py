@@ -81,9 +81,12 @@ def prepared(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Prepared
 
 
 class Disturbance:
-    """Reorganises once, when ``depth`` blocks are to go and the n-th transaction of the turn is the oldest of them."""
+    """Reorganises once, when ``depth`` blocks are to go and the n-th transaction of the turn is the oldest of them.
 
-    def __init__(self, chain: Chain, home: Home, nth: int, depth: int) -> None:
+    ``at_once``: right after that transaction was sent, before anybody has asked for its receipt.
+    """
+
+    def __init__(self, chain: Chain, home: Home, nth: int, depth: int, *, at_once: bool = False) -> None:
         self.chain, self.home, self.nth, self.depth = chain, home, nth, depth
         self.blocks: list[int] = []
         self.done = False
@@ -93,6 +96,9 @@ class Disturbance:
         def counted(raws: Any) -> Any:
             hashes = send(raws)
             self.blocks += [ledger.receipt(tx_hash).block_number for tx_hash in hashes]
+            if at_once and not self.done and len(self.blocks) >= nth:
+                self.chain.reorganise(depth)
+                self.done = True
             return hashes
 
         ledger.send_many = counted
@@ -120,11 +126,13 @@ def outcome(dao: Dao) -> dict[str, Any]:
     }
 
 
-def closed(prepared: Prepared, path: Path, nth: int, depth: int) -> tuple[dict[str, Any], int]:
+def closed(
+    prepared: Prepared, path: Path, nth: int, depth: int, *, at_once: bool = False
+) -> tuple[dict[str, Any], int]:
     """Close the turn under a disturbance (0: none); return what came of it and the number of its transactions."""
     with opened(prepared.restored(path), prepared.chain) as home:
         dao = dao_named(home, "docs")
-        disturbance = Disturbance(prepared.chain, home, nth or 10_000, depth)
+        disturbance = Disturbance(prepared.chain, home, nth or 10_000, depth, at_once=at_once)
         close(dao)
         assert disturbance.done == bool(nth)
         assert turn_row(dao, 1).last_block == recorded_block(dao, 1)
@@ -150,6 +158,15 @@ def test_a_turn_reorganised_at_places_of_every_kind_ends_like_an_undisturbed_one
     for nth, depth in places:
         found, _ = closed(prepared, tmp_path / f"{nth}-{depth}", nth, depth)
         assert found == wanted, (nth, depth)
+
+
+def test_a_transaction_that_vanishes_before_its_receipt_is_read_is_sent_again(
+    prepared: Prepared, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+) -> None:
+    wanted, sent = undisturbed
+    found, again = closed(prepared, tmp_path / "home", 2, 1, at_once=True)
+    assert found == wanted
+    assert again > sent
 
 
 @pytest.mark.slow
