@@ -121,14 +121,16 @@ class WordModel:
 class Stand:
     """One gateway with two DAOs on one ledger; ``restart`` opens everything again from disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, token: str | None = None) -> None:
+        """Make everything new in ``folder``, or open what another stand made there with its ``token``."""
         self.folder = folder
         self.gateway, self.buyer, self.poor = key("gateway"), key("buyer"), key("poor")
         self.treasuries = {"docs": key("treasury docs").address, "code": key("treasury code").address}
         self.models = {name: WordModel() for name in self.treasuries}
         self.ledger = EmbeddedLedger.open(folder / "ledger.sqlite", genesis_code=predeployed_code())
-        self.token = Token(self._deployed())
-        self._fund()
+        self.token = Token(token or self._deployed())
+        if token is None:
+            self._fund()
         self._open()
 
     @property
