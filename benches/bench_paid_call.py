@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import secrets
 import statistics
 import sys
 import tempfile
@@ -126,7 +127,9 @@ def buy(task: Buyers) -> float:
 
     def calls(client: httpx.Client, count: int) -> None:
         for _ in range(count):
-            client.post(task.route, json=body).raise_for_status()
+            response = client.post(task.route, json=body)
+            if response.status_code != 200:
+                raise RuntimeError(response.text)  # the process that asked can read this one
 
     with ThreadPoolExecutor(task.buyers) as pool:
         list(pool.map(lambda client: calls(client, 1), clients))
@@ -146,14 +149,14 @@ def _transport(task: Buyers, number: int) -> httpx.BaseTransport:
     if task.way == "voucher":
         lane = Lane(Path(task.folder) / f"{task.route.replace('/', '-')}-{number}.json", 10_000_000, number + 1)
     if task.way == "x402":
-        return _ThreadedAsync(task, number)
+        return _ThreadedAsync(task)
     return buyer_transport_sync(key("buyer"), task.token, task.network, transport=plain, lane=lane)
 
 
 class _ThreadedAsync(httpx.BaseTransport):
     """x402's own asynchronous client, unmodified, on an event loop of its own."""
 
-    def __init__(self, task: Buyers, number: int) -> None:
+    def __init__(self, task: Buyers) -> None:
         import asyncio
 
         from x402 import x402Client
@@ -164,7 +167,7 @@ class _ThreadedAsync(httpx.BaseTransport):
         )
 
         client = x402Client()
-        salt = "0x" + (1_000 + number).to_bytes(32, "big").hex()
+        salt = "0x" + secrets.token_hex(32)  # it keeps nothing between runs, so it needs a new channel
         options = BatchSettlementEvmSchemeOptions(salt=salt, deposit_strategy=lambda _: 10_000_000)
         client.register(task.network, BatchSettlementEvmScheme(key("buyer"), options))
         client.set_spend_controls(False)
@@ -260,12 +263,11 @@ def main() -> None:
                 task = Buyers(url, stand.token.address, stand.network, name, way, route, model, buyers, count)
                 return pool.apply(buy, (task,))
 
-            rows = server_rows(run, timed, options.count)
+            rows = [*server_rows(run, timed, options.count), gas_row(stand, url)]
             meaning = MeaningModel()
             for served in stand.models.values():
                 served.embed = meaning.embed  # type: ignore[method-assign]
             rows += throughput_rows(run, max(options.count // 10, 1))
-            rows.append(gas_row(stand, url))
         stand.close()
     if options.json:
         print(json.dumps(rows, indent=1))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from gateway_stand import Stand, key
 from rodagila.chain.port import ZERO_ADDRESS
 from rodagila.core.hashing import hex0x
-from rodagila.market.hub import HUB, ChannelConfig, Hub, HubState, recovered, voucher_digest
+from rodagila.core.typed_data import recover_digest
+from rodagila.market.hub import HUB, ChannelConfig, Hub, HubState, voucher_digest
 
 CONFIG = ChannelConfig(
     payer=key("payer").address,
@@ -70,17 +71,18 @@ def test_a_configuration_that_is_none_is_refused(change: dict[str, Any]) -> None
 def test_the_signer_of_a_digest_is_found_as_the_contract_finds_it() -> None:
     digest, payer = voucher_digest(1, bytes(32), 5), key("payer")
     signature = bytes(payer.unsafe_sign_hash(digest).signature)
-    assert recovered(digest, signature) == payer.address
-    assert recovered(voucher_digest(1, bytes(32), 6), signature) != payer.address
+    assert recover_digest(digest, signature) == payer.address
+    assert recover_digest(voucher_digest(1, bytes(32), 6), signature) != payer.address
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     high = (order - int.from_bytes(signature[32:64])).to_bytes(32)
     twin = signature[:32] + high + bytes([55 - signature[64]])  # the same signature, as OpenZeppelin refuses it
-    assert recovered(digest, twin) is None
+    assert recover_digest(digest, twin) is None
 
 
 @given(st.binary(max_size=70))
 def test_no_signature_makes_the_recovery_fail(signature: bytes) -> None:
-    assert recovered(bytes(32), signature) in (None, recovered(bytes(32), signature))
+    found = recover_digest(bytes(32), signature)
+    assert found is None or len(signature) == 65
 
 
 def test_a_channel_nobody_opened_has_nothing(stand: Stand) -> None:
