@@ -29,7 +29,7 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
 
-from rodagila.chain.addresses import to_text
+from rodagila.chain.addresses import from_text, to_text
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.ledger_file import LedgerFile
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
@@ -39,6 +39,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SINK = "0x000000000000000000000000000000000000bEEF"
 TOKEN = ROOT / "src/rodagila/chain/artifacts/PayToken.json"
 Row = dict[str, Any]
+GIVE_WEI = bytes.fromhex("6020355f355b90805f525f5f5f5f600160205f205af1506001019060019003806100055700")
+"""Call data: count, first. Send one wei to the last 20 bytes of Keccak-256 of each number from first on."""
+GIVE_TOKENS = bytes.fromhex(
+    "63a9059cbb60e01b60405260016064526020355f355b90805f5273ffffffffffffffffffffffffffffffffffffffff60205f2016604452"
+    "5f5f604460405f6040355af1506001019060019003806100155700"
+)
+"""Call data: count, first, token. Transfer one unit to each of the same accounts."""
 
 
 def anvil_path() -> str | None:
@@ -170,11 +177,21 @@ def row(name: str, value: float | None, unit: str, peer: float | None, bar: floa
     return {"name": name, **figures, **({"note": note} if note else {})}
 
 
-def signed(account: LocalAccount, nonce: int, to: str | None, data: bytes = b"", gas: int = 100_000) -> bytes:
+def signed(
+    account: LocalAccount,
+    nonce: int,
+    to: str | None,
+    data: bytes = b"",
+    gas: int = 100_000,
+    *,
+    value: int | None = None,
+) -> bytes:
     """Sign a transaction for the embedded chain."""
     target: dict[str, Any] = {} if to is None else {"to": to}
     fees: dict[str, Any] = {"maxFeePerGas": 10**9, "maxPriorityFeePerGas": 0, "chainId": EMBEDDED_CHAIN_ID}
-    fields = {"nonce": nonce, "data": data, "gas": gas, "value": 1 if to and not data else 0}
+    if value is None:
+        value = 1 if to and not data else 0
+    fields = {"nonce": nonce, "data": data, "gas": gas, "value": value}
     fees |= target | fields
     return bytes(account.sign_transaction(fees).raw_transaction)
 
@@ -317,29 +334,68 @@ def reload_rows(folder: Path) -> list[Row]:
     ]
 
 
+def crowd(ledger: EmbeddedLedger, accounts: int) -> None:
+    """Make accounts with one wei and one token each, by ordinary transactions to two small contracts."""
+    wallet = ledger.faucet
+    ledger.send_many(token_setup(wallet))
+    token = token_of(wallet)
+    code = (GIVE_WEI, GIVE_TOKENS)
+    made = ledger.send_many([signed(wallet, 2 + i, None, creation(one), 500_000) for i, one in enumerate(code)])
+    wei, tokens = (str(ledger.receipt(tx_hash).contract_address) for tx_hash in made)
+    drip = keccak256(b"drip(address,uint256)")[:4] + encode(["address", "uint256"], [tokens, 10**12])
+    ledger.send_many(
+        [signed(wallet, 4, token, drip), signed(wallet, 5, wei, encode(["uint256"] * 2, [1, 0]), value=10**9)]
+    )
+    step = 1_500  # what fits in a block's gas
+    for first in range(1, accounts, step):
+        count = min(step, accounts - first)
+        for place, more in ((wei, b""), (tokens, encode(["address"], [token]))):
+            data = encode(["uint256", "uint256"], [count, first]) + more
+            (tx_hash,) = ledger.send_many([signed(wallet, ledger.nonce(wallet.address), place, data, 59_000_000)])
+            assert ledger.receipt(tx_hash).status == 1
+
+
 def growth_rows(folder: Path, accounts: int) -> list[Row]:
     """Measure whether a block's cost depends on the number of accounts: two ledgers in turns, so load hits both."""
+    began = time.perf_counter()
     with EmbeddedLedger.open(folder / "many.db") as many, EmbeddedLedger.open(folder / "few.db") as few:
-        wallet = many.faucet
-        for start in range(0, accounts, 100):
-            fresh = [to_text(keccak256(n.to_bytes(8, "big"))[12:]) for n in range(start, start + 100)]
-            many.send_many([signed(wallet, start + n, to) for n, to in enumerate(fresh)])
-        latencies: dict[EmbeddedLedger, list[float]] = {few: [], many: []}
-        for _ in range(150):
-            for ledger in (few, many):
-                raw = signed(wallet, ledger.nonce(wallet.address), SINK)
-                latencies[ledger].extend(timed(ledger.send, [raw]))
-    here, there = (round(sorted(latencies[ledger])[75] * 1000, 2) for ledger in (many, few))
+        crowd(many, accounts)
+        crowd(few, 2)
+        made = time.perf_counter() - began
+        here, holders = len(many._world.accounts), len(many._world.storages[from_text(token_of(many.faucet))])
+        assert min(here, holders) >= accounts, f"only {here} accounts and {holders} words of the token exist"
+        rows = [row(f"making {accounts} accounts with ether and tokens", round(made, 1), "seconds", None, None)]
+        rows += grown(many, few, accounts)
     began = time.perf_counter()
     with EmbeddedLedger.open(folder / "many.db") as ledger:
         opened = time.perf_counter() - began
-        raw = signed(wallet, ledger.nonce(wallet.address), SINK)
+        raw = signed(ledger.faucet, ledger.nonce(ledger.faucet.address), SINK)
         (first,) = timed(ledger.send, [raw])
     return [
-        {**row(f"block p50 with {accounts} accounts", here, "ms", None, round(there * 1.25, 2)), "with few": there},
-        row(f"opening with {accounts} accounts", round(opened * 1000, 1), "ms", None, 1000),
+        *rows,
+        row(f"opening with {accounts} accounts", round(opened * 1000, 1), "ms", None, accounts / 20),
         row(f"first block after opening with {accounts} accounts", round(first * 1000, 1), "ms", None, None),
     ]
+
+
+def grown(many: EmbeddedLedger, few: EmbeddedLedger, accounts: int) -> list[Row]:
+    """Measure single blocks of ether and of tokens, and blocks of 100 tokens, in turns on both ledgers."""
+    found = list[Row]()
+    for name, kind, size, times in (("", "ether", 1, 150), ("token ", "token", 1, 150), ("token ", "token", 100, 6)):
+        latencies: dict[EmbeddedLedger, list[float]] = {few: [], many: []}
+        for n in range(times):
+            for ledger in (few, many) if n % 2 else (many, few):
+                raws = list(workload(kind, ledger.faucet, ledger.nonce(ledger.faucet.address), size))
+                latencies[ledger].extend(timed(ledger.send_many, [raws]))
+        here, there = (round(sorted(latencies[ledger])[times // 2] * 1000, 2) for ledger in (many, few))
+        what = f"{name}block p50 with {accounts} accounts" + (f", {size} transfers" if size > 1 else "")
+        found.append({**row(what, here, "ms", None, round(there * 1.5, 2)), "with few": there})
+    return found
+
+
+def creation(runtime: bytes) -> bytes:
+    """Return creation code that installs ``runtime``: PUSH2 size DUP1 PUSH1 10 PUSH0 CODECOPY PUSH0 RETURN."""
+    return bytes.fromhex(f"61{len(runtime):04x}80600a5f395ff3") + runtime
 
 
 def main() -> None:
@@ -347,7 +403,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     parser.add_argument("--count", type=int, default=300, help="transactions in each one-by-one measurement")
-    parser.add_argument("--accounts", type=int, default=10_000, help="accounts for the growth measurement")
+    parser.add_argument("--accounts", type=int, default=100_000, help="accounts for the growth measurement")
     parser.add_argument("--ledger", type=Path, help="only compare this ledger file's gas with anvil's")
     options = parser.parse_args()
     if options.ledger:

@@ -34,6 +34,8 @@ with warnings.catch_warnings():
     import x402.mechanisms.evm  # noqa: F401
 
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.funding import faucet_of
+from rodagila.chain.port import Ledger
 from rodagila.chain.predeploys import predeployed_code
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, dao_id
@@ -119,15 +121,19 @@ class WordModel:
 
 
 class Stand:
-    """One gateway with two DAOs on one ledger; ``restart`` opens everything again from disk."""
+    """One gateway with two DAOs on one ledger; ``restart`` opens everything again from disk.
 
-    def __init__(self, folder: Path, token: str | None = None) -> None:
-        """Make everything new in ``folder``, or open what another stand made there with its ``token``."""
+    ``ledger`` is another one than the embedded ledger, with money for the faucet; ``token`` is what another stand made
+    in the same folder, whose files are then opened.
+    """
+
+    def __init__(self, folder: Path, ledger: Ledger | None = None, token: str | None = None) -> None:
         self.folder = folder
         self.gateway, self.buyer, self.poor = key("gateway"), key("buyer"), key("poor")
         self.treasuries = {"docs": key("treasury docs").address, "code": key("treasury code").address}
         self.models = {name: WordModel() for name in self.treasuries}
-        self.ledger = EmbeddedLedger.open(folder / "ledger.sqlite", genesis_code=predeployed_code())
+        self.ledger = ledger or EmbeddedLedger.open(folder / "ledger.sqlite", genesis_code=predeployed_code())
+        self.faucet = faucet_of(self.ledger)
         self.token = Token(token or self._deployed())
         if token is None:
             self._fund()
@@ -175,15 +181,15 @@ class Stand:
     def _deployed(self) -> str:
         artifact = json.loads(files("rodagila.chain").joinpath("artifacts/PayToken.json").read_text())
         code = bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
-        receipt = self.transact(self.ledger.faucet, None, code + abi_encode(["address"], [self.ledger.faucet.address]))
+        receipt = self.transact(self.faucet, None, code + abi_encode(["address"], [self.faucet.address]))
         return str(receipt.contract_address)
 
     def _fund(self) -> None:
         drip = keccak(b"drip(address,uint256)")[:4]
         for account, amount in ((self.buyer, 1_000_000_000), (self.poor, 10)):
             data = drip + abi_encode(["address", "uint256"], [account.address, amount])
-            self.transact(self.ledger.faucet, self.token.address, data)
-        self.transact(self.ledger.faucet, self.gateway.address, b"", 10**20)
+            self.transact(self.faucet, self.token.address, data)
+        self.transact(self.faucet, self.gateway.address, b"", 10**20)
 
     def _open(self) -> None:
         self.database = Database.open(self.folder / "home.sqlite")

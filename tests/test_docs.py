@@ -123,8 +123,9 @@ def type_string(message: type) -> str:
 
 
 def parameters(parts: list[dict[str, str]], separator: str) -> str:
-    """Return ``type name`` of each part."""
-    return separator.join(f"{part['type']} {part['name']}" for part in parts)
+    """Return ``type name`` of each part; a struct by its own name."""
+    kinds = [part["internalType"].rpartition(".")[2] if part["type"] == "tuple" else part["type"] for part in parts]
+    return separator.join(f"{kind} {part['name']}" for kind, part in zip(kinds, parts, strict=True))
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.__name__)
@@ -173,6 +174,8 @@ def test_the_protocol_states_events_as_the_contracts_have_them(protocol: str) ->
     }
     names = {message.__name__ for message in MESSAGES}
     stated = {f"{name}({rest})" for name, rest in SIGNATURE.findall(protocol) if name not in names}
+    signed = "".join(path.read_text() for path in (ROOT / "contracts/src").glob("*.sol"))
+    stated = {line for line in stated if f'"{line}"' not in signed}  # the messages that contracts check
     assert len(stated) >= 5
     assert stated <= events
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IPayToken} from "./IPayToken.sol";
-
-/// @title What a treasury needs of its rewards contract
+/// @title What the treasury, the bonds and the DAO's token need of the rewards contract
 interface IRewards {
     /// @notice Take `amount` from the caller, the treasury, for the pool of `turn`.
     function fund(uint64 turn, uint256 amount) external;
 
-    /// @notice The treasury that funds the pools and gets the slashes.
-    function treasury() external view returns (address);
+    /// @notice The slash root of `turn` if it is final, else zero.
+    function finalSlashRoot(uint64 turn) external view returns (bytes32);
 
-    /// @notice The money that payouts are made in.
-    function token() external view returns (IPayToken);
+    /// @notice The token root of `turn`, zero if that is not final; the newest final turn, and what all final turns issue
+    /// together.
+    function finalTokenRoot(uint64 turn) external view returns (bytes32 root, uint64 newest, uint256 issued);
 }

@@ -5,26 +5,24 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {DevelopmentChain} from "./DevelopmentChain.sol";
 
-/// @title Roda Pay, the money of the embedded chain
+/// @title Roda Pay, the money of development chains
 /// @notice An ERC-20 with six decimals that moves by transfer, by ERC-2612 permit or by an EIP-3009 authorisation, so
 /// that an account without ether can pay. It has the interface of USDC, which takes its place on public chains.
 /// @dev The forms with `bytes` signatures accept ERC-1271 wallets too; x402 uses both forms.
 contract PayToken is ERC20, ERC20Permit, ERC3009 {
-    /// @notice The embedded chain's id, "roda" in ASCII: the only chain where tokens come from a faucet.
-    uint256 public constant EMBEDDED_CHAIN_ID = 0x726f6461;
-
-    /// @notice The account that may make tokens; zero, and so nobody, on every other chain.
+    /// @notice The account that may make tokens on a development chain; zero, and so nobody, on every other chain.
     address public immutable faucet;
 
-    /// @notice Only the faucet may make tokens, and only the embedded chain has one.
+    /// @notice Only the faucet may make tokens, and only development chains have one.
     error NotFaucet(address caller, address faucet);
 
     /// @notice Tokens were made out of nothing for `to`.
     event Dripped(address indexed to, uint256 amount);
 
     constructor(address faucet_) ERC20("Roda Pay", "RPAY") ERC20Permit("Roda Pay") {
-        faucet = block.chainid == EMBEDDED_CHAIN_ID ? faucet_ : address(0);
+        faucet = DevelopmentChain.here() ? faucet_ : address(0);
     }
 
     /// @notice Make `amount` atomic units for `to`. Only the faucet may.

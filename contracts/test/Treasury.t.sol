@@ -2,16 +2,19 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {PayToken} from "../src/PayToken.sol";
-import {Rewards} from "../src/Rewards.sol";
+import {Incoming} from "../src/Incoming.sol";
+import {Operated} from "../src/Operated.sol";
+import {Owned} from "../src/Owned.sol";
 import {Treasury} from "../src/Treasury.sol";
-import {IPayToken} from "../src/IPayToken.sol";
 import {DaoFixture} from "./DaoFixture.sol";
+import {FeeToken} from "./FeeToken.sol";
 
 contract TreasuryTest is DaoFixture {
-    function _fresh() private returns (Treasury) {
-        return new Treasury(operator, IPayToken(address(token)));
+    function test_it_knows_its_dao() public view {
+        vm.assertEq(treasury.owner(), address(timelock));
+        vm.assertEq(address(treasury.registry()), address(registry));
+        vm.assertEq(address(treasury.token()), address(token));
+        vm.assertEq(address(treasury.rewards()), address(rewards));
     }
 
     function test_the_pool_of_a_turn_is_funded_once() public {
@@ -25,6 +28,8 @@ contract TreasuryTest is DaoFixture {
         vm.assertEq(token.allowance(address(treasury), address(rewards)), 0);
         vm.expectRevert(abi.encodeWithSelector(Treasury.PoolAlreadyFunded.selector, 1, 50e6));
         _fund(1, 50e6);
+        _fund(2, 7e6);
+        vm.assertEq(rewards.totalFunded(), 57e6);
     }
 
     function test_an_empty_pool_is_not_funded() public {
@@ -36,62 +41,43 @@ contract TreasuryTest is DaoFixture {
         vm.expectPartialRevert(IERC20Errors.ERC20InsufficientBalance.selector);
         _fund(1, 1_000_001e6);
         vm.assertEq(treasury.poolOf(1), 0);
+        vm.assertEq(rewards.totalFunded(), 0);
     }
 
-    function test_no_pool_is_funded_before_the_rewards_are_set() public {
-        Treasury fresh = _fresh();
-        vm.expectRevert(Treasury.RewardsNotSet.selector);
-        vm.prank(operator);
-        fresh.fundPool(1, 1);
+    function test_money_that_takes_a_fee_is_refused() public {
+        FeeToken fee = new FeeToken();
+        token = fee;
+        _launch(WINDOW, ROOT_BOND);
+        fee.drip(address(treasury), 100);
+        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 49, 50));
+        _fund(1, 50);
+        vm.assertEq(fee.balanceOf(address(treasury)), 100);
     }
 
-    function test_the_rewards_are_set_once() public {
-        vm.expectRevert(abi.encodeWithSelector(Treasury.RewardsAlreadySet.selector, address(rewards)));
-        vm.prank(operator);
-        treasury.setRewards(rewards);
-    }
-
-    function test_the_rewards_name_this_treasury_and_its_token() public {
-        Treasury fresh = _fresh();
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                Treasury.RewardsMismatch.selector, address(rewards), address(treasury), address(token)
-            )
-        );
-        vm.prank(operator);
-        fresh.setRewards(rewards);
-
-        PayToken money = new PayToken(address(this));
-        Rewards other = new Rewards(operator, IPayToken(address(money)), address(fresh), WINDOW, 0);
-        vm.expectRevert(
-            abi.encodeWithSelector(Treasury.RewardsMismatch.selector, address(other), address(fresh), address(money))
-        );
-        vm.prank(operator);
-        fresh.setRewards(other);
-    }
-
-    function test_the_owner_pays_with_a_reason() public {
+    function test_a_vote_pays_with_a_reason() public {
         vm.expectEmit(address(treasury));
         emit Treasury.Paid(bob, 4e6, "audit");
-        vm.prank(operator);
+        vm.prank(address(timelock));
         treasury.pay(bob, 4e6, "audit");
         vm.assertEq(token.balanceOf(bob), 1_000_004e6);
+        vm.assertEq(treasury.balance(), 999_996e6);
         vm.expectRevert(Treasury.ZeroAmount.selector);
-        vm.prank(operator);
+        vm.prank(address(timelock));
         treasury.pay(bob, 0, "audit");
     }
 
-    function test_only_the_owner_moves_money() public {
-        Treasury fresh = _fresh();
-        bytes memory refusal = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger);
-        vm.expectRevert(refusal);
-        vm.prank(stranger);
-        treasury.pay(stranger, 1, 0);
-        vm.expectRevert(refusal);
-        vm.prank(stranger);
-        treasury.fundPool(1, 1);
-        vm.expectRevert(refusal);
-        vm.prank(stranger);
-        fresh.setRewards(rewards);
+    function test_only_the_owner_pays_and_only_the_operator_funds() public {
+        address[2] memory others = [stranger, operator];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Owned.NotOwner.selector, others[i], address(timelock)));
+            vm.prank(others[i]);
+            treasury.pay(stranger, 1, 0);
+        }
+        others[1] = address(timelock);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Operated.NotOperator.selector, others[i], operator));
+            vm.prank(others[i]);
+            treasury.fundPool(1, 1);
+        }
     }
 }

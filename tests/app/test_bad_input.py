@@ -91,8 +91,8 @@ def bond(dao: Dao, owner: LocalAccount, nonce: bytes, value: int = 4_000, receiv
     return authorize_receipt(
         owner,
         chain_id=dao.domain.chain_id,
-        token=dao.row.token,
-        receiver=receiver or dao.row.rewards,
+        token=dao.token,
+        receiver=receiver or dao.addresses["Bonds"],
         value=value,
         valid_before=dao.home.ledger.timestamp() + 1_000,
         nonce=nonce,
@@ -352,7 +352,7 @@ def test_a_blob_damaged_before_its_proof_is_refused_by_name_and_the_turn_goes_on
     assert proof_reasons(home, damaged) == {"contents_unreadable"}
     assert all(report.ok for report in audit_dao(dao))
     ada = key_of("ada").address
-    assert dao.contract("Rewards").call("bondOf", damaged, ada) == 0  # given back whole: damage is nobody's fraud
+    assert dao.contract("Bonds").call("bondOf", damaged, ada) == 0  # given back whole: damage is nobody's fraud
     assert next(row for row in payouts_of(dao, 1) if row["account"] == ada)["slashed"] == 0
 
 
@@ -462,7 +462,7 @@ def test_an_overwritten_file_of_the_home_is_named_and_left_as_it_is(
 
 def spend_all(dao: Dao, name: str, leave: int = 0) -> None:
     token, account = dao.contract("PayToken"), key_of(name)
-    from rodagila.app.daos import give_gas_money
+    from rodagila.chain.funding import give_gas_money
 
     give_gas_money(dao.home.ledger, account.address)
     token.transact(account, "transfer", dao.row.operator, token.call("balanceOf", account.address) - leave)

@@ -15,6 +15,7 @@ from rodagila.app.cli.reference import reference
 
 SIGNS_PAYS_OR_DELETES = [
     *("dao new", "contribute", "turn close", "payout claim", "ask", "faucet"),
+    *("proposal new", "proposal vote", "proposal queue", "proposal execute"),
 ]
 HEAVY = {"web3", "eth_account", "torch", "numpy", "sqlalchemy", "rich", "yaml", "jinja2", "fastapi", "lancedb", "dbos"}
 

@@ -21,7 +21,7 @@ from rodagila.core.errors import Conflict, RefusedByPolicy
 
 SCRIPT = Path(__file__).with_name("killing.py")
 POINTS_IN_CI = 10
-TOTALS = ("totalFunded", "totalOwed", "totalClaimed", "totalBonds", "lastTurn")
+TOTALS = ("totalFunded", "totalOwed", "totalIssued", "lastTurn", "finalTurn", "finalRoot")
 
 
 def run_killed(path: Path, last: int) -> subprocess.CompletedProcess[str]:
@@ -41,19 +41,21 @@ def state_of(path: Path) -> dict[str, Any]:
 def contracts_of(dao: Dao) -> dict[str, Any]:
     """Return what the contracts say, without times."""
     token, rewards, registry = dao.contract("PayToken"), dao.contract("Rewards"), dao.contract("Registry")
-    accounts = [dao.row.treasury, dao.row.rewards, *(key_of(name).address for name in OWNERS)]
+    purses = [dao.addresses[name] for name in ("Treasury", "Rewards", "Bonds")]
+    accounts = [*purses, dao.row.operator, *(key_of(name).address for name in OWNERS)]
     return {
         "balances": [token.call("balanceOf", account) for account in accounts],
         "totals": [rewards.call(name) for name in TOTALS],
         "registry": [registry.call(name) for name in ("lastTurn", "lastBatch", "nextPlace")],
         "record": registry.call("recordOf", 1),
-        "root": rewards.call("rootOf", 1)[:5],
+        "root": rewards.call("rootOf", 1)[:6],
+        "credit": dao.contract("Bonds").call("creditOf", dao.row.operator),
         "events": {
             name: len(dao.contract(contract).events(name, 0))
             for contract, name in (
                 ("Registry", "BatchRegistered"), ("Registry", "TurnRecorded"), ("Registry", "TurnOpened"),
-                ("Rewards", "RootPosted"), ("Rewards", "BondPosted"), ("Rewards", "BondSettled"),
-                ("Treasury", "PoolFunded"),
+                ("Rewards", "RootPosted"), ("Rewards", "RootFinal"), ("Bonds", "BondPosted"), ("Bonds", "BondSettled"),
+                ("Bonds", "RootBondTaken"), ("Bonds", "CreditWithdrawn"), ("Treasury", "PoolFunded"),
             )
         },
     }  # fmt: skip

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from rodagila.app import operations
 from rodagila.app.auditing import audit_dao
 from rodagila.app.cli.entry import run
-from rodagila.app.daos import Dao, dao_named, give_gas_money, launch
+from rodagila.app.daos import Dao, dao_named, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of, receive, seal
 from rodagila.app.progress import SILENT
@@ -26,6 +26,7 @@ from rodagila.app.turn import close
 from rodagila.app.turns import turn_row, turn_rows, unfinished_turn
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract
+from rodagila.chain.funding import give_gas_money
 from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, NotFound
 from rodagila.core.policy import ModelRules, Policy, PoolRules
 from rodagila.core.records import Record
@@ -49,7 +50,7 @@ def stranger_posts(dao: Dao, contribution: bytes) -> None:
     stranger = key_of("stranger")
     give_gas_money(dao.home.ledger, stranger.address)
     operations.faucet(dao.home, stranger.address, 1_000_000)
-    post(dao.contract("Rewards"), dao, stranger, contribution, 123)
+    post(dao.contract("Bonds"), dao, stranger, contribution, 123)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,9 @@ def test_payouts_of_each_dao_sum_to_what_its_own_turn_paid(both: Home) -> None:
     for name, people in (("docs", 3), ("faq", 2)):
         rows = operations.payout_list(both, name, None)
         assert len(rows) == people
-        assert sum(row["payout"] for row in rows) == operations.turn_list(both, name)[0]["paid"]
+        closed = operations.turn_list(both, name)[0]
+        assert sum(row["payout"] for row in rows) == closed["paid"]
+        assert sum(int(row["tokens"]) for row in rows) == int(closed["issued"]) > 0
         told = operations.payout_explain(both, name, rows[0]["account"], None)
         assert rows[0]["account"] in told["text"]
 
@@ -130,7 +133,7 @@ def test_a_second_dao_of_the_same_name_is_refused(both: Home, tmp_path: Path) ->
 def test_the_audit_agrees_for_both_though_a_stranger_posted_a_bond_under_another_s_contribution(both: Home) -> None:
     docs = dao_named(both, "docs")
     given = contributions_of(docs)[0].id
-    assert docs.contract("Rewards").call("bondOf", given, key_of("stranger").address) == 123
+    assert docs.contract("Bonds").call("bondOf", given, key_of("stranger").address) == 123
     found = operations.audit(both, None, None)
     assert found["ok"], found["differences"]
     assert [(row["dao"], row["turn"]) for row in found["turns"]] == [("docs", 1), ("faq", 1)]
@@ -141,11 +144,15 @@ def test_a_claim_pays_once_and_the_second_says_that_nothing_is_due(copy: Home) -
     account = operations.payout_list(copy, "docs", None)[0]["account"]
     before = token.call("balanceOf", account)
     first = operations.payout_claim(copy, "docs", account, False)
-    assert first["paid"] > 0
+    assert first["paid"] > 0 and int(first["tokens_received"]) > 0
     assert token.call("balanceOf", account) == before + first["paid"]
+    votes = dao_named(copy, "docs").contract("DaoToken")
+    assert votes.call("getVotes", account) == votes.call("balanceOf", account) == int(first["tokens_received"])
+    assert "tokens of the DAO" in first["text"]
     block = copy.ledger.block_number()
     again = operations.payout_claim(copy, "docs", account, False)
     assert (again["due"], again["paid"], again["claimed"]) == (0, 0, first["paid"])
+    assert (again["tokens_due"], again["tokens_received"]) == ("0", "0")
     assert copy.ledger.block_number() == block
     with pytest.raises(NotFound) as caught:
         operations.payout_claim(copy, "docs", Account.create().address, False)
@@ -270,13 +277,13 @@ def test_a_bond_that_an_owner_posts_too_late_or_too_small_changes_no_audit(home:
     ada, bob = key_of("ada"), key_of("bob")
     for account in (ada, bob):
         give_gas_money(home.ledger, account.address)
-    token, rewards = dao.contract("PayToken"), dao.contract("Rewards")
+    token, bonds = dao.contract("PayToken"), dao.contract("Bonds")
     all_money = token.call("balanceOf", ada.address)
     token.transact(ada, "transfer", dao.row.operator, all_money)  # ada cannot cover her bond when it is taken
-    post(rewards, dao, bob, second.id, 1)  # bob posts next to nothing himself before the node takes his bond
+    post(bonds, dao, bob, second.id, 1)  # bob posts next to nothing himself before the node takes his bond
     close(dao)
     token.transact(dao.account("operator"), "transfer", ada.address, all_money)
-    post(rewards, dao, ada, first.id, 4_000)  # and ada posts hers after the record
+    post(bonds, dao, ada, first.id, 4_000)  # and ada posts hers after the record
     facts = published(dao, 1)[0].facts
     assert [entry.bond for entry in facts.contributions] == [0, 1, 4_000]
     assert [set(entry.statuses) for entry in facts.contributions] == [{-2}, {-2}, {-1}]
@@ -287,15 +294,13 @@ def test_a_bond_that_an_owner_posts_too_late_or_too_small_changes_no_audit(home:
     assert found["ok"], found["differences"]
 
 
-def post(rewards: Contract, dao: Dao, owner: Any, contribution: bytes, amount: int) -> None:
+def post(bonds: Contract, dao: Dao, owner: Any, contribution: bytes, amount: int) -> None:
     until = dao.home.ledger.timestamp() + 3_600
     signed = authorize_receipt(
-        owner, chain_id=dao.domain.chain_id, token=dao.row.token, receiver=dao.row.rewards,
+        owner, chain_id=dao.domain.chain_id, token=dao.token, receiver=dao.addresses["Bonds"],
         value=amount, valid_before=until, nonce=contribution,
     )  # fmt: skip
-    rewards.transact(
-        owner, "postBond", contribution, owner.address, amount, signed.valid_after, until, signed.signature
-    )
+    bonds.transact(owner, "postBond", contribution, owner.address, amount, signed.valid_after, until, signed.signature)
 
 
 def test_a_launch_killed_before_its_first_turn_is_finished_by_the_same_command(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ with warnings.catch_warnings():
     from x402.mechanisms.evm.batch_settlement.abi import BATCH_SETTLEMENT_ABI
     from x402.mechanisms.evm.batch_settlement.authorizer_signer import LocalAuthorizerSigner
     from x402.mechanisms.evm.batch_settlement.client.eip3009 import create_batch_settlement_eip3009_deposit_payload
+    from x402.mechanisms.evm.batch_settlement.client.permit2 import create_batch_settlement_permit2_deposit_payload
     from x402.mechanisms.evm.batch_settlement.client.voucher import sign_voucher
     from x402.mechanisms.evm.batch_settlement.facilitator import BatchSettlementEvmFacilitator
     from x402.mechanisms.evm.batch_settlement.types import (
@@ -36,15 +39,22 @@ with warnings.catch_warnings():
         get_batch_settlement_eip712_domain,
     )
     from x402.mechanisms.evm.signers import EthAccountSigner
+    from x402.mechanisms.evm.types import TypedDataField
+    from x402.mechanisms.evm.upto.client import UptoEvmScheme as UptoClient
+    from x402.mechanisms.evm.upto.facilitator import UptoEvmScheme as UptoFacilitator
     from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse
 
 from rodagila.chain import predeploys
 from rodagila.chain.abi import load_artifact
-from rodagila.chain.contracts import Contract, deploy, send_wei
+from rodagila.chain.contracts import Contract, ContractRefused, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.port import ZERO_ADDRESS
 from rodagila.core.hashing import from_hex, keccak
 from rodagila.market.facilitator import LedgerFacilitatorSigner
 from rodagila.market.prices import network_of
+
+# The SDK imports all of its extensions at once for a payment through Permit2, and one of them needs this library.
+through_permit2 = pytest.mark.skipif(find_spec("jsonschema") is None, reason="x402's extensions need jsonschema")
 
 
 def key(name: str) -> LocalAccount:
@@ -57,6 +67,16 @@ PAYER, VOUCHERS, RECEIVER, AUTHORIZER, RELAY = (key(one) for one in ("payer", "v
 DELAY = 900
 
 
+class Clock:
+    """The wall's time, which a test can set forward; x402's own code reads the wall."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return int(time.time()) + self.ahead
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """An embedded ledger with the contracts at their addresses, money at the payer and x402's facilitator."""
@@ -65,6 +85,7 @@ class World:
     token: Contract
     hub: Contract
     facilitator: BatchSettlementEvmFacilitator
+    clock: Clock
 
     @property
     def network(self) -> str:
@@ -99,19 +120,25 @@ class World:
             },
         )
 
-    def settle(self, payload: Any, **extra: Any) -> SettleResponse:
+    def settle(self, payload: Any, extensions: dict[str, Any] | None = None, **extra: Any) -> SettleResponse:
         terms = self.terms(**extra)
-        return self.facilitator.settle(PaymentPayload(x402_version=2, accepted=terms, payload=payload.to_dict()), terms)
+        body = PaymentPayload(x402_version=2, accepted=terms, payload=payload.to_dict(), extensions=extensions)
+        return self.facilitator.settle(body, terms)
 
     def voucher(self, config: ChannelConfig, most: int, signer: LocalAccount = VOUCHERS) -> VoucherClaim:
         signed = sign_voucher(EthAccountSigner(signer), compute_channel_id(config, self.network), most, self.network)
         return VoucherClaim(config, str(most), signed.signature, str(most))
 
-    def deposit(self, config: ChannelConfig, amount: int) -> SettleResponse:
+    def deposit(
+        self, config: ChannelConfig, amount: int, payer: LocalAccount = PAYER, vouchers: LocalAccount = VOUCHERS
+    ) -> SettleResponse:
         payload = create_batch_settlement_eip3009_deposit_payload(
-            EthAccountSigner(PAYER), self.terms(), config, amount, 1000, EthAccountSigner(VOUCHERS)
+            EthAccountSigner(payer), self.terms(), config, amount, 1000, EthAccountSigner(vouchers)
         )
         return self.settle(payload)
+
+    def id_of(self, config: ChannelConfig) -> bytes:
+        return from_hex(compute_channel_id(config, self.network))
 
     def balance(self, address: str) -> int:
         return int(self.token.call("balanceOf", address))
@@ -124,7 +151,8 @@ def predeployed(ledger: EmbeddedLedger, address: str) -> Contract:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with EmbeddedLedger.open(tmp_path / "ledger.db", genesis_code=predeploys.predeployed_code()) as ledger:
+    clock, code = Clock(), predeploys.predeployed_code()
+    with EmbeddedLedger.open(tmp_path / "ledger.db", clock=clock, genesis_code=code) as ledger:
         for account in (PAYER, RELAY):
             send_wei(ledger, ledger.faucet, account.address, 10**20)
         token = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address)
@@ -132,7 +160,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         facilitator = BatchSettlementEvmFacilitator(
             LedgerFacilitatorSigner(ledger, RELAY), LocalAuthorizerSigner(AUTHORIZER)
         )
-        yield World(ledger, token, predeployed(ledger, predeploys.CHANNELS), facilitator)
+        yield World(ledger, token, predeployed(ledger, predeploys.CHANNELS), facilitator, clock)
 
 
 def canonical(item: dict[str, Any]) -> str:
@@ -276,3 +304,135 @@ def test_x402_s_facilitator_deposits_claims_settles_and_refunds(world: World) ->
     assert world.hub.call("refundNonce", channel_id) == 1
     assert world.balance(PAYER.address) == 10_000_000 - 10_000
     assert world.balance(world.hub.address) == 10_000 - 3_000
+
+
+def by_permit2(world: World, config: ChannelConfig, amount: int) -> Any:
+    """Return a client's deposit through Permit2."""
+    return create_batch_settlement_permit2_deposit_payload(
+        EthAccountSigner(PAYER), world.terms(), config, amount, 1000, EthAccountSigner(VOUCHERS)
+    )
+
+
+@through_permit2
+def test_x402_s_facilitator_deposits_through_permit2(world: World) -> None:
+    config = world.channel()
+    permit2 = {"assetTransferMethod": "permit2"}
+    refused = world.settle(by_permit2(world, config, 20_000), **permit2)
+    assert refused.error_reason == "invalid_batch_settlement_evm_permit2_allowance_required"
+    world.token.transact(PAYER, "approve", predeploys.PERMIT2, 10**18)
+    deposit = by_permit2(world, config, 20_000)
+    deposited = world.settle(deposit, **permit2)
+    assert deposited.success, deposited.error_message
+    assert world.hub.call("channels", world.id_of(config)) == (20_000, 0)
+    again = world.settle(deposit, **permit2)
+    assert again.error_reason == "invalid_batch_settlement_evm_deposit_simulation_failed"
+    assert world.balance(world.hub.address) == 20_000
+
+
+@through_permit2
+def test_a_permit_of_the_token_saves_the_payer_the_approval(world: World) -> None:
+    config, deadline = world.channel(), int(time.time()) + 600
+    name, domain = (
+        "Permit",
+        {
+            "name": "Roda Pay",
+            "version": "1",
+            "chainId": world.ledger.chain_id,
+            "verifyingContract": world.token.address,
+        },
+    )
+    message = {
+        "owner": PAYER.address,
+        "spender": predeploys.PERMIT2,
+        "value": 20_000,
+        "nonce": 0,
+        "deadline": deadline,
+    }
+    types = {
+        kind: [TypedDataField(field["name"], field["type"]) for field in fields]
+        for kind, fields in evm.EIP2612_PERMIT_TYPES.items()
+    }
+    signature = EthAccountSigner(PAYER).sign_typed_data(domain, types, name, message)  # type: ignore[arg-type]
+    info = {
+        "from": PAYER.address,
+        "asset": world.token.address,
+        "spender": predeploys.PERMIT2,
+        "amount": "20000",
+        "nonce": "0",
+        "deadline": str(deadline),
+        "signature": "0x" + signature.hex(),
+        "version": "1",
+    }
+    sponsored = {"eip2612GasSponsoring": {"info": info}}
+    deposited = world.settle(by_permit2(world, config, 20_000), sponsored, assetTransferMethod="permit2")
+    assert deposited.success, deposited.error_message
+    assert world.hub.call("channels", world.id_of(config)) == (20_000, 0)
+    assert world.token.call("allowance", PAYER.address, predeploys.PERMIT2) == 0
+
+
+@through_permit2
+def test_x402_s_upto_scheme_settles_what_a_call_came_to(world: World) -> None:
+    world.token.transact(PAYER, "approve", predeploys.PERMIT2, 10**18)
+    facilitator = UptoFacilitator(LedgerFacilitatorSigner(world.ledger, RELAY))
+    terms = PaymentRequirements(
+        scheme="upto",
+        network=world.network,
+        asset=world.token.address,
+        amount="5000",
+        pay_to=RECEIVER.address,
+        max_timeout_seconds=600,
+        extra={"name": "Roda Pay", "version": "1", "facilitatorAddress": RELAY.address},
+    )
+    payload = UptoClient(PAYER).create_payment_payload(terms)
+    payment = PaymentPayload(x402_version=2, accepted=terms, payload=payload)
+    verified = facilitator.verify(payment, terms)
+    assert verified.is_valid, verified.invalid_reason
+    too_much = facilitator.settle(payment, terms.model_copy(update={"amount": "5001"}))
+    assert not too_much.success
+    settled = facilitator.settle(payment, terms.model_copy(update={"amount": "1200"}))
+    assert settled.success, settled.error_reason
+    assert world.balance(RECEIVER.address) == 1200
+    again = facilitator.settle(payment, terms.model_copy(update={"amount": "1"}))
+    assert not again.success
+    assert world.balance(RECEIVER.address) == 1200
+
+
+def test_an_announced_exit_is_seen_by_x402_and_ends_after_the_delay(world: World) -> None:
+    config = world.channel()
+    world.deposit(config, 50_000)
+    world.hub.transact(PAYER, "initiateWithdraw", arguments(config), 50_000)
+    voucher, terms = VoucherPayload(), world.terms()
+    voucher.channel_config = config
+    voucher.voucher = sign_voucher(
+        EthAccountSigner(VOUCHERS), compute_channel_id(config, world.network), 3_000, world.network
+    )
+    checked = world.facilitator.verify(PaymentPayload(x402_version=2, accepted=terms, payload=voucher.to_dict()), terms)
+    assert checked.is_valid
+    assert checked.extra is not None
+    assert checked.extra["withdrawRequestedAt"] > 0
+    assert world.settle(claims_of(world.voucher(config, 3_000))).success
+    with pytest.raises(ContractRefused, match="withdraw delay has not passed"):
+        world.hub.transact(PAYER, "finalizeWithdraw", arguments(config))
+    world.clock.ahead += DELAY
+    world.hub.transact(PAYER, "finalizeWithdraw", arguments(config))
+    assert world.hub.call("channels", world.id_of(config)) == (3_000, 3_000)
+    assert world.balance(PAYER.address) == 10_000_000 - 3_000
+    late = world.settle(claims_of(world.voucher(config, 4_000)))
+    assert late.error_reason == "invalid_batch_settlement_evm_claim_simulation_failed"
+
+
+def test_what_each_payer_paid_a_treasury_is_told_by_events(world: World) -> None:
+    other = key("other payer")
+    world.token.transact(world.ledger.faucet, "drip", other.address, 10_000)
+    first, second = world.channel(), world.channel(payer=other.address, payer_authorizer=ZERO_ADDRESS)
+    assert world.deposit(first, 50_000).success
+    assert world.deposit(second, 9_000, other, other).success
+    assert world.settle(claims_of(world.voucher(first, 1_000), world.voucher(second, 2_000, other))).success
+    assert world.settle(claims_of(world.voucher(first, 5_000))).success
+    paid: dict[str, int] = {}
+    for event in world.hub.events("Claimed", where={"receiver": RECEIVER.address}):
+        assert event["token"] == world.token.address
+        paid[event["payer"]] = paid.get(event["payer"], 0) + event["amount"]
+    assert paid == {PAYER.address: 5_000, other.address: 2_000}
+    (created, _) = world.hub.events("ChannelCreated")
+    assert tuple(created["config"]) == arguments(first)

@@ -16,6 +16,7 @@ from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract, ContractRefused, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import Reverted
+from rodagila.chain.tokens import Token
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
 from rodagila.core.merkle import MerkleTree, standard_leaf
@@ -67,7 +68,7 @@ class World:
         signed = authorize_receipt(
             owner,
             chain_id=self.ledger.chain_id,
-            token=self.token.address,
+            token=Token(self.token.address),
             receiver=self.rewards.address,
             value=amount,
             valid_before=FAR,

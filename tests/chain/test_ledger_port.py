@@ -1,22 +1,26 @@
-"""What every ledger answers alike: the embedded one, and a node behind JSON-RPC (anvil)."""
+"""What every ledger answers alike: the embedded one, a node behind JSON-RPC (anvil), and the embedded one behind it."""
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType
 
+import httpx
 import pytest
 from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from evm_programs import COUNTER, REFUSER, RELAY, TOPIC, WASTER, creation, word
 
+from anvil import Chain, running
+from rodagila.chain.contracts import send_wei
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import FAUCET_WEI, faucet_account
+from rodagila.chain.jsonrpc.dispatch import Dispatcher
+from rodagila.chain.jsonrpc.methods import ethereum_methods
 from rodagila.chain.port import EMBEDDED_CHAIN_ID, CallRequest, Ledger, Reverted, TxReceipt
 from rodagila.chain.rpc import RpcLedger
 from rodagila.chain.trie import keccak256
@@ -27,28 +31,33 @@ ADA: LocalAccount = Account.from_key(keccak256(b"ada"))
 SINK = "0x000000000000000000000000000000000000bEEF"
 
 
-def loaded_bench(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_ledger", root / "benches" / "bench_ledger.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def anvil() -> Iterator[Chain]:
+    """One anvil with the embedded ledger's rules; ``ledger`` puts it back after each test."""
+    rules = ("--gas-limit", "60000000", "--base-fee", "7", "--hardfork", "prague", "--order", "fifo")
+    with running(EMBEDDED_CHAIN_ID, *rules) as chain:
+        chain.ask("anvil_setBalance", FAUCET.address, hex(FAUCET_WEI))
+        yield chain
 
 
-@pytest.fixture(params=["embedded", "rpc"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, project_root: Path) -> Iterator[Ledger]:
-    if request.param == "embedded":
-        with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded:
-            yield embedded
-        return
-    bench = loaded_bench(project_root)
-    program = bench.anvil_path()
-    if program is None:
-        pytest.skip("needs anvil: set ANVIL or run npm install @foundry-rs/anvil in contracts/")
-    with bench.running_anvil(program) as anvil:
-        anvil.call("anvil_setBalance", FAUCET.address, hex(FAUCET_WEI))
-        with RpcLedger.open(f"http://127.0.0.1:{anvil.connection.port}") as remote:
+@pytest.fixture(params=["embedded", "rpc", "served"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    if request.param == "rpc":
+        chain: Chain = request.getfixturevalue("anvil")
+        before = chain.ask("evm_snapshot")
+        with RpcLedger.open(chain.url) as remote:
             yield remote
+        chain.ask("evm_revert", before)
+        return
+    with EmbeddedLedger.open(tmp_path / "ledger.db") as embedded:
+        yield embedded if request.param == "embedded" else served(embedded)
+
+
+def served(embedded: EmbeddedLedger) -> RpcLedger:
+    """Return the ledger that a client of the embedded ledger's JSON-RPC sees."""
+    dispatcher = Dispatcher(ethereum_methods(embedded))
+    transport = httpx.MockTransport(lambda asked: httpx.Response(200, content=dispatcher.answer(asked.content)))
+    return RpcLedger.open("http://ledger.test", transport=transport)
 
 
 def signed(ledger: Ledger, account: LocalAccount, to: str | None, data: bytes = b"", **fields: int) -> bytes:
@@ -144,6 +153,14 @@ def test_simulated_calls_see_each_other_and_leave_nothing(ledger: Ledger) -> Non
     assert ledger.simulate([]) == []
 
 
+def test_a_simulation_may_stand_on_other_words_in_storage(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    outcomes = ledger.simulate([CallRequest(ADA.address, counter)] * 2, storage={counter: {0: 41}})
+    assert [outcome.output for outcome in outcomes] == [word(42), word(43)]
+    assert ledger.storage(counter, 0) == 0
+    assert ledger.simulate([CallRequest(ADA.address, counter)])[0].output == word(1)
+
+
 def test_a_simulated_call_cannot_spend_what_its_sender_lacks(ledger: Ledger) -> None:
     (outcome,) = ledger.simulate([CallRequest(FAUCET.address, SINK, value=5)])
     assert (outcome.error, outcome.gas_used) == (None, 21_000)
@@ -186,6 +203,73 @@ def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
             ask(bytes(32))
     with pytest.raises(NotFound):
         ledger.block(1000)
+
+
+@pytest.mark.parametrize("text", ["", "0x", "beef", "0x" + "11" * 19, "0x" + "zz" * 20, "0x" + "11" * 21])
+def test_what_is_no_address_is_refused(ledger: Ledger, text: str) -> None:
+    for ask in (ledger.balance, ledger.nonce, ledger.code, ledger.logs, lambda place: ledger.call(place, b"")):
+        with pytest.raises(InvalidInput):
+            ask(text)
+
+
+def test_a_name_of_another_case_is_the_same_address(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    (entry,) = act(ledger, counter).logs
+    assert ledger.logs(counter.lower()) == [entry]
+    assert ledger.code(counter.lower()) == COUNTER
+
+
+def test_accounts_that_nobody_used_are_empty(ledger: Ledger) -> None:
+    assert (ledger.balance(SINK), ledger.nonce(SINK), ledger.code(SINK), ledger.storage(SINK, 7)) == (0, 0, b"", 0)
+    assert ledger.call(SINK, b"anything") == b""
+
+
+def test_ranges_of_events_may_be_empty_or_lie_beyond_the_head(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    (entry,) = act(ledger, counter).logs
+    head = ledger.block_number()
+    assert ledger.logs(counter, from_block=head + 1) == ledger.logs(counter, from_block=5, to_block=2) == []
+    assert ledger.logs(counter, from_block=head + 100, to_block=head + 200) == []
+    assert ledger.logs(counter, from_block=head, to_block=head + 1_000_000) == [entry]
+
+
+def test_the_same_transaction_twice_is_refused(ledger: Ledger) -> None:
+    raw = signed(ledger, FAUCET, SINK, value=1, gas=21_000)
+    ledger.send(raw)
+    with pytest.raises(Conflict) as caught:
+        ledger.send(raw)
+    assert caught.value.code == "nonce_wrong"
+    assert ledger.balance(SINK) == 1
+
+
+def test_an_empty_list_does_nothing(ledger: Ledger) -> None:
+    head = ledger.block_number()
+    assert ledger.send_many([]) == []
+    assert ledger.block_number() == head
+
+
+def test_a_simulation_of_money_that_is_not_there_says_so(ledger: Ledger) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ledger.simulate([CallRequest(ADA.address, SINK, value=1)])
+    assert caught.value.code == "transaction_invalid"
+
+
+def test_every_block_is_confirmed_where_none_is_ever_replaced(ledger: Ledger) -> None:
+    counter = deployed(ledger, COUNTER)
+    act(ledger, counter)
+    assert ledger.confirmations == 0
+    assert ledger.confirmed_block() == ledger.block_number()
+    assert ledger.at(ledger.confirmed_block()).call(counter, b"") == ledger.call(counter, b"")
+
+
+def test_concurrent_senders_of_one_account_lose_nothing_and_repeat_nothing(ledger: Ledger) -> None:
+    def send(amount: int) -> None:
+        send_wei(ledger, FAUCET, SINK, amount)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, (1 << n for n in range(12))))
+    assert ledger.balance(SINK) == (1 << 12) - 1
+    assert ledger.nonce(FAUCET.address) == 12
 
 
 def test_a_node_that_does_not_answer_is_unreachable() -> None:

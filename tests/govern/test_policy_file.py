@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rodagila.core.errors import InvalidInput, NotFound
 from rodagila.core.policy import SECTIONS, Policy
-from rodagila.govern.conflicts import conflicts_in
+from rodagila.govern.conflicts import changes_of_what_is_fixed, conflicts_in
 from rodagila.govern.document import MAX_BYTES
 from rodagila.govern.fields import FIELDS, SECTION_MEANINGS, Field
 from rodagila.govern.policy import MAX_PROBLEMS, check_policy, dump_policy, load_policy
@@ -52,6 +52,9 @@ def policies(draw: st.DrawFn) -> Policy:
     records["min_chars"] = min(records["min_chars"], records["max_bytes"])
     value["coverage_k"] = min(value["coverage_k"], value["top"])
     bond["newcomer_multiplier"] = min(bond["newcomer_multiplier"], bond["multiplier"])
+    token = body["token"]
+    token["cap"] = max(2, token["cap"])
+    token["founders"] = max(min(token["founders"], token["cap"] - 1), (token["cap"] + 19) // 20)
     return Policy.from_json(body)
 
 
@@ -202,6 +205,9 @@ def test_each_problem_names_its_line_field_and_fix(text: str, line: int, field: 
         ("records:\n  max_bytes: 64\n  min_chars: 65", 4, "records.min_chars"),
         ("value:\n  top: 4", 3, "value.top"),
         ("bond:\n  newcomer_multiplier: 4", 3, "bond.newcomer_multiplier"),
+        ("token:\n  founders: 100_000_001", 3, "token.founders"),
+        ("token:\n  cap: 20_000_000", 3, "token.cap"),
+        ("token:\n  founders: 99_999", 3, "token.founders"),
     ],
 )
 def test_rules_that_contradict_each_other_are_refused(body: str, line: int, field: str) -> None:
@@ -211,6 +217,26 @@ def test_rules_that_contradict_each_other_are_refused(body: str, line: int, fiel
 
 def test_a_treasury_that_keeps_all_fees_is_allowed_when_it_seeds_the_pool() -> None:
     assert load_policy("name: docs\npool: {treasury_cut: 1, seed_pool: 5}").pool.treasury_cut_ppm == 1_000_000
+
+
+def test_founders_may_hold_every_token_if_turns_issue_none() -> None:
+    assert load_policy("name: docs\ntoken: {cap: 5, founders: 5, per_turn: 0}").token.founders == 5
+
+
+def test_a_new_version_may_change_rules_but_not_what_contracts_hold_for_ever() -> None:
+    old = load_policy("name: docs\n")
+    new = load_policy("name: docs\nversion: 2\nprices: {chat: 0.003}\n")
+    assert list(changes_of_what_is_fixed(old, new)) == []
+    for text, field in (
+        ("name: docs\n", "version"),
+        ("name: docs\nversion: 3\n", "version"),
+        ("name: other\nversion: 2\n", "name"),
+        ("name: docs\nversion: 2\nchallenge: {window: 2d}\n", "challenge"),
+        ("name: docs\nversion: 2\ntoken: {per_turn: 1_000_001}\n", "token"),
+        ("name: docs\nversion: 2\ngovernance: {quorum_percent: 5}\n", "governance"),
+    ):
+        (conflict,) = changes_of_what_is_fixed(old, load_policy(text))
+        assert conflict.fields == (field,) and conflict.fix
 
 
 @pytest.mark.parametrize(

@@ -65,14 +65,14 @@ class Opened:
         until = int(time.time()) + 600
         nonce = keccak_abi(["bytes32", "uint256"], [self.id, 1])
         signed = authorize_receipt(
-            self.payer, chain_id=self.stand.ledger.chain_id, token=self.stand.token.address,
+            self.payer, chain_id=self.stand.ledger.chain_id, token=self.stand.token,
             receiver=ERC3009_COLLECTOR, value=amount, valid_before=until, nonce=nonce,
         )  # fmt: skip
         data = build_erc3009_collector_data("0", str(until), "1", "0x" + signed.signature.hex())
         call = Hub(self.stand.ledger).contract.encode(
             "deposit", self.config.as_tuple(), amount, ERC3009_COLLECTOR, data
         )
-        self.stand.transact(self.stand.ledger.faucet, HUB, call)
+        self.stand.transact(self.stand.faucet, HUB, call)
 
     def charge(self, amount: int, now: int = NOW) -> None:
         def charged(one: Channel | None) -> Channel:

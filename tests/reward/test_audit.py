@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from turns import HonestLedger, make_turns
+from turns import REWARDS, HonestLedger, make_turns
 
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import InvalidInput
@@ -39,7 +39,7 @@ def test_an_honest_chain_of_files_is_never_objected_to(seed: int) -> None:
     for before, public in zip([None, *turns], turns, strict=False):
         report = audit_turn(public, before, HonestLedger(turns))
         assert report.ok, report.differences
-        assert len(report.roots) == 15
+        assert len(report.roots) == 17
 
 
 def test_the_turns_of_the_tests_pay_and_slash() -> None:
@@ -57,7 +57,7 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[1]", b"\xff", b'{"format": "rodagila-turn-1"}', b"[" * 100_000, dump(TURNS[0]) + b" "]
+    "data", [b"", b"{}", b"[1]", b"\xff", b'{"format": "rodagila-turn-2"}', b"[" * 100_000, dump(TURNS[0]) + b" "]
 )
 def test_what_writing_would_not_give_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInput):
@@ -141,7 +141,7 @@ def lie(**facts: Any) -> tuple[str, ...]:
     honest = HonestLedger(TURNS).turn(2)
     forged = HonestLedger(turns).turn(2)
     assert honest is not None and forged is not None
-    posted = ("payout_root", "slash_root", "public_hash", "paid", "pool")
+    posted = ("payout_root", "slash_root", "token_root", "public_hash", "paid", "issued", "pool")
     changed = {name: getattr(forged if name in posted else honest, name) for name in honest.__slots__}
     return audit_turn(turns[1], TURNS[0], HonestLedger(TURNS, {2: changed})).differences
 
@@ -153,6 +153,11 @@ def test_a_consistent_lie_about_the_facts_is_found_on_the_chain_or_the_ledger() 
     lies = {
         "rollover_in": {"rollover_in": facts.rollover_in + 1},
         "cumulative payout before the turn": {"previous": facts.previous | {victim: facts.previous[victim] - 1}},
+        "cumulative tokens before the turn": {"previous_issued": facts.previous_issued | {victim: 1}},
+        "supply rule on the ledger": {
+            "policy": replace(facts.policy, token=replace(facts.policy.token, per_turn=1_000_001))
+        },
+        "contract dao_token": {"dao_token": REWARDS},
         "exclusions": {"excluded": facts.excluded[1:]},
         "fees of": {"fees": (replace(facts.fees[0], amount=facts.fees[0].amount + 1), *facts.fees[1:])},
         "bond of": {"contributions": (*facts.contributions[:-1], replace(first, bond=first.bond + 1))},

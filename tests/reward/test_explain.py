@@ -27,6 +27,10 @@ def test_records_add_up_to_the_total_and_the_leaf_verifies(owner: str) -> None:
     own = [entry.id for entry in PUBLIC.facts.contributions if entry.owner == owner]
     assert told.slashed == sum(PUBLIC.outcome.slashes.get(key, 0) for key in own)
     assert told.before + told.total == told.cumulative
+    assert sum(line.issue for line in told.records) == told.tokens == PUBLIC.outcome.tokens.get(owner, 0)
+    assert told.tokens_before + told.tokens == told.tokens_cumulative
+    if told.tokens_cumulative:
+        assert verify(from_hex(told.token_root), from_hex(told.token_leaf), [from_hex(n) for n in told.token_proof])
     if told.cumulative:
         assert verify(from_hex(told.root), from_hex(told.leaf), [from_hex(node) for node in told.proof])
     assert len(told.records) == 16
@@ -52,6 +56,7 @@ def test_json_and_text_carry_the_same_sums() -> None:
     body = json.loads(json.dumps(told.as_json()))
     assert int(body["total"]) == told.total and len(body["records"]) == len(told.records)
     text = told.as_text(limit=3)
+    assert int(body["tokens"]) == told.tokens > 0 and told.token_leaf in text
     assert told.leaf in text and "... and 13 more" in text
 
 

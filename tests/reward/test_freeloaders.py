@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rodagila.core.hashing import keccak
-from rodagila.core.policy import ValueRules
+from rodagila.core.policy import TokenRules, ValueRules
 from rodagila.core.vectors import quantise
-from rodagila.reward.settlement import BondedContribution, SettlementInputs, settle
+from rodagila.reward.settlement import BondedContribution, SettlementInputs, issuable_of, settle
 from rodagila.value.coverage import Examples
 from rodagila.value.ocis import ValueInputs, value_records
 
@@ -53,12 +53,13 @@ def freeload(world: World, kind: str, rows: np.ndarray, labels: np.ndarray) -> t
     return fresh, (right + world.rng.integers(1, LABELS, SIZE)) % LABELS
 
 
-def run(seed: int) -> tuple[dict[str, int], set[str]]:
-    """Return every account's payouts less slashes over all turns, and who was slashed."""
+def run(seed: int) -> tuple[dict[str, int], dict[str, int], set[str]]:
+    """Return every account's payouts less slashes over all turns, its tokens, and who was slashed."""
     world = World(np.random.default_rng(seed))
     reference = world.texts(60)
     rows, labels, given, source = np.zeros((0, DIMENSIONS)), np.zeros(0, np.int64), [], []
     net: dict[str, int] = {}
+    tokens: dict[str, int] = {}
     slashed: set[str] = set()
     for turn in range(1, TURNS + 1):
         parts = [(f"honest {turn} {i}", *world.texts(SIZE)) for i in range(4)]
@@ -79,22 +80,28 @@ def run(seed: int) -> tuple[dict[str, int], set[str]]:
                 ValueRules(),
             )
         )
-        done = settle(SettlementInputs(turn, 10**7, 10**6, tuple(given), source, values.v, values.s.tolist(), {}))
+        checks, issuable = values.s.tolist(), issuable_of(turn, TokenRules())
+        done = settle(SettlementInputs(turn, 10**7, 10**6, tuple(given), source, values.v, checks, {}, issuable, {}))
+        for owner, amount in done.tokens.items():
+            tokens[owner] = tokens.get(owner, 0) + amount
         owner_of = {contribution.id: contribution.owner for contribution in given}
         for owner, amount in done.payouts.items():
             net[owner] = net.get(owner, 0) + amount
         for key, slash in done.slash_of.items():
             net[owner_of[key]] = net.get(owner_of[key], 0) - slash
             slashed |= {owner_of[key]} if slash else set()
-    return net, slashed
+    return net, tokens, slashed
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_freeloaders_gain_nothing_beside_honest_owners(seed: int) -> None:
-    net, slashed = run(seed)
+    net, tokens, slashed = run(seed)
     honest = [amount for owner, amount in net.items() if owner.startswith("honest")]
     assert net.get("exact", 0) == 0
     assert net.get("near", 0) < sum(honest) / len(honest) / 2
     assert net.get("junk", 0) <= 0
     assert net["flipped"] < 0 and "flipped" in slashed
     assert min(honest) > 0
+    votes = [amount for owner, amount in tokens.items() if owner.startswith("honest")]
+    assert not {"exact", "junk", "flipped"} & set(tokens)
+    assert tokens.get("near", 0) < sum(votes) / len(votes) / 2

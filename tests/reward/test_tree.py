@@ -9,7 +9,7 @@ from turns import REWARDS, account
 from rodagila.core.errors import NotFound
 from rodagila.core.hashing import from_hex, keccak
 from rodagila.core.merkle import MerkleTree, verify
-from rodagila.reward.tree import PAYOUT_TYPES, SLASH_TYPES, Site, payout_tree, slash_tree
+from rodagila.reward.tree import PAYOUT_TYPES, SLASH_TYPES, Site, payout_tree, slash_tree, token_tree
 
 SITE = Site(31_337, REWARDS)
 CUMULATIVE = {account(f"owner {i}"): i * 1_000 for i in range(7)}
@@ -29,8 +29,9 @@ def test_every_paid_account_has_a_proof_and_nobody_else() -> None:
 
 def test_a_slash_of_zero_has_a_leaf_so_that_its_bond_can_be_settled() -> None:
     ids = [keccak(bytes([i])) for i in range(3)]
-    tree = slash_tree(SITE, 4, dict(zip(ids, (0, 5, 0), strict=True)))
-    leaf = keccak(keccak(encode(SLASH_TYPES, [31_337, REWARDS, 4, ids[0], 0])))
+    owner = account("owner 1")
+    tree = slash_tree(SITE, 4, dict(zip(ids, (0, 5, 0), strict=True)), dict.fromkeys(ids, owner))
+    leaf = keccak(keccak(encode(SLASH_TYPES, [31_337, REWARDS, 4, ids[0], owner, 0])))
     assert tree.leaf_of(ids[0]) == leaf and verify(tree.root, leaf, tree.proof_of(ids[0]))
 
 
@@ -40,8 +41,9 @@ def test_a_root_is_good_for_one_chain_contract_and_turn() -> None:
         payout_tree(SITE, 5, CUMULATIVE).root,
         payout_tree(Site(1, REWARDS), 4, CUMULATIVE).root,
         payout_tree(Site(31_337, account("other")), 4, CUMULATIVE).root,
+        token_tree(Site(31_337, account("token")), 4, CUMULATIVE).root,
     }
-    assert len(roots) == 4
+    assert len(roots) == 5
 
 
 def test_the_dump_rebuilds_every_proof() -> None:

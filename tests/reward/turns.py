@@ -9,10 +9,11 @@ from eth_utils.address import to_checksum_address
 
 from rodagila.core.hashing import ZERO_HASH, keccak
 from rodagila.core.messages import Domain
+from rodagila.core.money import TOKEN_UNIT
 from rodagila.core.policy import BondRules, Policy, PoolRules, ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.reward.facts import ContributionEntry, ModelClaim, TurnFacts, compute, next_excluded
-from rodagila.reward.ledger import LedgerBatch, LedgerTurn
+from rodagila.reward.ledger import LedgerBatch, LedgerTurn, Supply
 from rodagila.reward.model_check import recompute_model
 from rodagila.reward.public import PublicTurn, public_hash, publish
 from rodagila.reward.roots import Fee, contributions_root, turn_commitment
@@ -20,6 +21,8 @@ from rodagila.value.coverage import Examples
 
 DOMAIN = Domain(1919901793, to_checksum_address("0x" + "a1" * 20))
 REWARDS = to_checksum_address("0x" + "b2" * 20)
+BONDS = to_checksum_address("0x" + "c3" * 20)
+DAO_TOKEN = to_checksum_address("0x" + "d4" * 20)
 POLICY = Policy("test", value=ValueRules(coverage_k=3, check_k=4), pool=PoolRules(seed_pool=7), bond=BondRules())
 LABELS = ("card", "fee", "limit", "loan", "rate", "saving")
 DIMENSIONS = 24
@@ -60,7 +63,7 @@ def make_turns(seed: int = 0, turns: int = 2, *, trained: bool = False) -> list[
     reference, gate = examples(rng, centres, 8), examples(rng, centres, 10)
     done: list[PublicTurn] = []
     records, entries = examples(rng, centres, 0), ()
-    rollover, previous, excluded, parent = 0, {}, (), ZERO_HASH
+    rollover, previous, issued, excluded, parent = 0, {}, {}, (), ZERO_HASH
     for turn in range(1, turns + 1):
         fresh = examples(rng, centres, owners * size)
         flipped = fresh.targets.copy()
@@ -72,13 +75,14 @@ def make_turns(seed: int = 0, turns: int = 2, *, trained: bool = False) -> list[
             for o in range(owners)
         )
         facts = TurnFacts(
-            domain=DOMAIN, rewards=REWARDS, turn=turn, policy=POLICY, code_version="0.1.0",
+            domain=DOMAIN, rewards=REWARDS, bonds=BONDS, dao_token=DAO_TOKEN,
+            turn=turn, policy=POLICY, code_version="0.1.0",
             embedder=keccak(b"embedder"), seed=seed, salt=keccak(f"salt {turn}".encode()),
             contributions=entries, targets=LABELS, records=records,
             reference=reference, queries=examples(rng, centres, 20), weights=rng.integers(1, 4, 20), gate=gate,
             excluded=excluded,
             fees=FEES,
-            rollover_in=rollover, previous=previous,
+            rollover_in=rollover, previous=previous, previous_issued=issued,
             model=ModelClaim(keccak(f"model {turn}".encode()), parent, 500_000, 560_000 + turn),
             proofs_root=keccak(b"proofs"),
         )  # fmt: skip
@@ -86,6 +90,7 @@ def make_turns(seed: int = 0, turns: int = 2, *, trained: bool = False) -> list[
         done.append(publish(facts))
         computed = compute(facts)
         rollover, previous = computed.outcome.rollover, computed.settlement.cumulative
+        issued = computed.settlement.cumulative_issued
         excluded, parent = next_excluded(facts, computed.values), facts.model.hash
     return done
 
@@ -100,8 +105,12 @@ class HonestLedger:
     def domain(self) -> Domain:
         return DOMAIN
 
-    def rewards(self) -> str:
-        return REWARDS
+    def contracts(self) -> dict[str, str]:
+        return {"rewards": REWARDS, "bonds": BONDS, "dao_token": DAO_TOKEN}
+
+    def supply(self) -> Supply:
+        rule = POLICY.token
+        return Supply(*(TOKEN_UNIT * n for n in (rule.cap, rule.founders, rule.per_turn)), rule.halving_turns)
 
     def batches(self, last_turn: int) -> list[LedgerBatch]:
         batches, place = [], 0
@@ -130,8 +139,10 @@ class HonestLedger:
             parent_model=facts.model.parent,
             payout_root=roots["payouts"],
             slash_root=roots["slashes"],
+            token_root=roots["tokens"],
             public_hash=public_hash(public),
             paid=public.outcome.paid,
+            issued=public.outcome.issued,
             fees={fee.account: fee.amount for fee in facts.fees},
             bonds={(entry.id, entry.owner): entry.bond for entry in facts.contributions if entry.turn == turn},
             pool=public.outcome.pool,

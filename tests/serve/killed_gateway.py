@@ -44,7 +44,7 @@ def main() -> None:
             listener.listen()
             child = os.fork()
             if child == 0:
-                serve(Stand(folder, token), listener, json.loads(line)["kill_at"])
+                serve(Stand(folder, token=token), listener, json.loads(line)["kill_at"])
             print(listener.getsockname()[1], flush=True)
     if child:
         end(child)

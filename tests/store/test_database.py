@@ -15,8 +15,8 @@ from rodagila.store import schema
 from rodagila.store.database import Database
 
 DAO = {
-    "name": "docs", "dao_id": "1", "registry": "r", "treasury": "t", "rewards": "w", "token": "k", "operator": "o",
-    "evaluator": "e", "gateway": "g", "policy": "{}", "policy_hash": "h", "holdings": "b", "created": 1,
+    "name": "docs", "dao_id": "1", "contracts": "{}", "operator": "o", "evaluator": "e", "gateway": "g",
+    "holdings": "b", "created": 1,
 }  # fmt: skip
 
 

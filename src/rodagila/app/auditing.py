@@ -18,7 +18,7 @@ from rodagila.core.errors import NotFound
 from rodagila.core.messages import Domain
 from rodagila.market.fees import fees
 from rodagila.reward.audit import AuditReport, audit_turn
-from rodagila.reward.ledger import LedgerBatch, LedgerTurn
+from rodagila.reward.ledger import LedgerBatch, LedgerTurn, Supply
 from rodagila.reward.public import PublicTurn, load, read_public
 
 
@@ -28,14 +28,20 @@ class ContractsView:
     def __init__(self, dao: Dao) -> None:
         self._dao = dao
         self._registry, self._rewards = dao.contract("Registry"), dao.contract("Rewards")
+        self._bonds_contract, self._token = dao.contract("Bonds"), dao.contract("DaoToken")
 
     def domain(self) -> Domain:
         """Return the chain and registry."""
         return Domain(self._dao.home.ledger.chain_id, self._registry.address)
 
-    def rewards(self) -> str:
-        """Return the rewards contract."""
-        return self._rewards.address
+    def contracts(self) -> dict[str, str]:
+        """Return the contracts that leaves name: the rewards contract, and the two that it knows itself."""
+        bonds, dao_token = self._rewards.call("bonds"), self._rewards.call("daoToken")
+        return {"rewards": self._rewards.address, "bonds": bonds, "dao_token": dao_token}
+
+    def supply(self) -> Supply:
+        """Return the supply rule of the DAO's token."""
+        return Supply(*(self._token.call(name) for name in ("cap", "founders", "perTurn", "halvingTurns")))
 
     def batches(self, last_turn: int) -> list[LedgerBatch]:
         """Return the registered batches of turns up to ``last_turn``."""
@@ -54,23 +60,31 @@ class ContractsView:
 
     def turn(self, turn: int) -> LedgerTurn | None:
         """Return what the contracts say of ``turn``."""
-        stage, *_, commitment = self._registry.call("turnOf", turn)
-        posted = self._posted.get(turn)
-        if stage != STAGE_RECORDED or posted is None:
+        opened, record, root = (
+            contract.call(name, turn)
+            for contract, name in (
+                (self._registry, "turnOf"),
+                (self._registry, "recordOf"),
+                (self._rewards, "rootOf"),
+            )
+        )
+        if opened.stage != STAGE_RECORDED or root.finalAt == 0:  # no roots stand
             return None
-        data_root, proofs_root, model_hash, parent, reveal = self._registry.call("recordOf", turn)
+        posted = self._posted[turn]
         return LedgerTurn(
-            policy_hash=self._registry.call("policyHash"),
-            commitment=commitment,
-            reveal=reveal,
-            data_root=data_root,
-            proofs_root=proofs_root,
-            model_hash=model_hash,
-            parent_model=parent,
-            payout_root=posted["payoutRoot"],
-            slash_root=posted["slashRoot"],
-            public_hash=posted["publicHash"],
+            policy_hash=self._registry.call("policyAt", opened.policyVersion),
+            commitment=opened.commitment,
+            reveal=record.reveal,
+            data_root=record.dataRoot,
+            proofs_root=record.proofsRoot,
+            model_hash=record.modelHash,
+            parent_model=record.parentModel,
+            payout_root=root.payoutRoot,
+            slash_root=root.slashRoot,
+            token_root=root.tokenRoot,
+            public_hash=root.publicHash,
             paid=posted["paid"],
+            issued=posted["issued"],
             fees=self._fees(turn),
             bonds=self._bonds(turn),
             pool=posted["pool"],
@@ -78,7 +92,7 @@ class ContractsView:
 
     @cached_property
     def _posted(self) -> dict[int, dict[str, Any]]:
-        # A turn that was posted again after a dispute has several events; the last one stands.
+        # A turn that was posted again has several events; if any stands, it is the last one.
         return {event["turn"]: event for event in self._rewards.events("RootPosted", 0)}
 
     @cached_property
@@ -102,7 +116,7 @@ class ContractsView:
 
     @cached_property
     def _posted_bonds(self) -> list[dict[str, Any]]:
-        return list(self._rewards.events("BondPosted", 0))
+        return list(self._bonds_contract.events("BondPosted", 0))
 
 
 def audit_home(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> dict[str, Any]:

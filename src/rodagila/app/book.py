@@ -168,7 +168,7 @@ def _evaluation(dao: Dao, stored: StoredContribution, row: dict[str, Any]) -> Ev
             evaluator=dao.row.evaluator,
             contribution_id=stored.id,
             owner=stored.owner,
-            policy_hash=dao.policy.policy_hash(),
+            policy_hash=dao.policy_of(stored.turn).policy_hash(),
             evaluation=evaluation,
         )
     except (RodaError, TypeError, KeyError, ValueError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rodagila.app.daos import Dao, dao_rows
@@ -55,18 +55,18 @@ def claim_rules(home: Home) -> dict[str, ChannelRules]:
 
 @contextmanager
 def claiming_at_intervals(
-    home: Home, claimer: Claimer | None, interval: float = INTERVAL_SECONDS
+    home: Home, claimer: Callable[[], Claimer | None], interval: float = INTERVAL_SECONDS
 ) -> Iterator[threading.Event]:
-    """Claim what is due on a thread while the block lasts, and everything at its end."""
+    """Claim what is due on a thread while the block lasts, and everything at its end.
+
+    ``claimer`` is asked each time and gives None as long as there is nothing to claim with.
+    """
     ended = threading.Event()
-    if claimer is None:
-        yield ended
-        return
 
     def claim() -> None:
         while not ended.wait(interval):
             try:
-                claim_safely(lambda: claimer.run(claim_rules(home)))
+                _claim(claimer(), lambda found: found.run(claim_rules(home)))
             except Exception:
                 log.exception("Claiming failed; it is tried again.")
 
@@ -77,4 +77,9 @@ def claiming_at_intervals(
     finally:
         ended.set()
         thread.join(timeout=60)
-        claim_safely(lambda: claimer.flush(claim_rules(home)))
+        _claim(claimer(), lambda found: found.flush(claim_rules(home)))
+
+
+def _claim(claimer: Claimer | None, act: Callable[[Claimer], list[Claim]]) -> None:
+    if claimer is not None:
+        claim_safely(lambda: act(claimer))

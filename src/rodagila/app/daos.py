@@ -1,23 +1,30 @@
 """The DAOs of a home: their rows, accounts and contracts, and the launch of a new one.
 
-A launch deploys registry, treasury and rewards from the compiled artifacts, puts the policy's hash on the ledger and
-keeps the DAO's own records sealed. The pay token of the embedded ledger is deployed once a home.
+A launch deploys the DAO's contracts (``deployment``), puts the policy's hash on the ledger and keeps the DAO's own
+records sealed. The pay token of the embedded ledger is deployed once a home.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection
 
+from rodagila.app.confirming import until_confirmed
+from rodagila.app.deployment import deploy_contracts
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
-from rodagila.chain.contracts import Contract, deploy, load_artifact, send_wei
+from rodagila.app.policies import policy_of_turn, policy_values
+from rodagila.chain.addresses import create_address
+from rodagila.chain.contracts import Contract, deploy, load_artifact
+from rodagila.chain.funding import faucet_of, give_gas_money
+from rodagila.chain.port import Ledger
+from rodagila.chain.tokens import Token, read_token
 from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, dao_id
@@ -25,57 +32,70 @@ from rodagila.core.policy import Policy
 from rodagila.store import schema
 from rodagila.vault.keeper import NodeKeeper
 
-if TYPE_CHECKING:
-    from rodagila.chain.embedded import EmbeddedLedger
-
 ROLES = ("operator", "evaluator", "gateway")
-GAS_MONEY = 10**20
-"""Wei given to each of a DAO's accounts on the embedded ledger, where gas is nearly free."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaoRow:
-    """One DAO as the database holds it; identifiers are hex without prefix."""
+    """One DAO as the database holds it; identifiers are hex without prefix, ``contracts`` JSON of addresses by name."""
 
     name: str
     dao_id: str
-    registry: str
-    treasury: str
-    rewards: str
-    token: str
+    contracts: str
     operator: str
     evaluator: str
     gateway: str
-    policy: str
-    policy_hash: str
     holdings: str
     created: int
 
+    @property
+    def token(self) -> str:
+        """The pay token's address."""
+        return self.addresses["PayToken"]
+
+    @property
+    def treasury(self) -> str:
+        """The treasury's address, which every call pays."""
+        return self.addresses["Treasury"]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The addresses of all contracts by name."""
+        return dict(json.loads(self.contracts))
+
 
 class Dao:
-    """One DAO of a home: its policy, domain, accounts and contracts."""
+    """One DAO of a home: its policies, domain, accounts and contracts."""
 
     def __init__(self, home: Home, row: DaoRow) -> None:
         self.home = home
         self.row = row
         self.name = row.name
-        self.policy = Policy.from_json(json.loads(row.policy))
-        self.domain = Domain(home.ledger.chain_id, row.registry)
+        self.addresses = row.addresses
+        self.domain = Domain(home.ledger.chain_id, self.addresses["Registry"])
         self.id = bytes.fromhex(row.dao_id)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the newest turn: a decision changes it when the next turn is opened."""
+        return policy_of_turn(self.home, self.name, None)
+
+    def policy_of(self, turn: int) -> Policy:
+        """Return the policy that ``turn`` was opened under."""
+        return policy_of_turn(self.home, self.name, turn)
 
     def account(self, role: str) -> LocalAccount:
         """Return the account of operator, evaluator or gateway."""
         return self.home.keys.get(f"{self.name}-{role}")
 
     def contract(self, name: str) -> Contract:
-        """Return the binding of Registry, Treasury, Rewards or PayToken."""
-        addresses = {
-            "Registry": self.row.registry,
-            "Treasury": self.row.treasury,
-            "Rewards": self.row.rewards,
-            "PayToken": self.row.token,
-        }
-        return Contract(self.home.ledger, addresses[name], load_artifact(name))
+        """Return the binding of one of the DAO's contracts, or of the PayToken."""
+        return Contract(self.home.ledger, self.addresses[name], load_artifact(name))
+
+    @cached_property
+    def token(self) -> Token:
+        """The pay token with the domain in which payments and bonds are signed."""
+        return token_at(self.home, self.row.token)
 
     def keeper(self) -> NodeKeeper:
         """Return the keeper of object keys: for now the operator's node itself."""
@@ -116,9 +136,18 @@ def require_new(home: Home, name: str) -> None:
 
 
 def launch(
-    home: Home, name: str, policy: Policy, holdings: Holdings, new_account: Callable[[str], LocalAccount]
+    home: Home,
+    name: str,
+    policy: Policy,
+    holdings: Holdings,
+    new_account: Callable[[str], LocalAccount],
+    token: str | None = None,
+    founders: str | None = None,
 ) -> Dao:
     """Deploy the contracts of a new DAO and record it; ``new_account`` stores and returns the account of a role.
+
+    ``token`` is the pay token's address; without it, chains that have a faucet use the home's own token. ``founders``
+    is the account that receives the founders' tokens of the DAO, by default the operator's.
 
     Raises ``Conflict`` dao_exists and ``InvalidInput`` if there is nothing to score with. What a launch killed in the
     middle left on the ledger belongs to no DAO and costs nothing but gas.
@@ -130,36 +159,37 @@ def launch(
             "A DAO needs at least two distinct queries: one to score contributions, one to measure the model.",
             hint="Give --queries FILE with text and label or answer.",
         )
-    policy = replace(policy, name=name)  # models and audits know the DAO by its policy's name
-    token = embedded_token(home)
+    # Models and audits know the DAO by its policy's name; its registry counts versions from 1.
+    policy = replace(policy, name=name, version=1)
+    money = token_at(home, token or local_token(home))
     accounts = {role: new_account(f"{name}-{role}") for role in ROLES}
     for account in accounts.values():
-        give_gas_money(home.ledger, account.address)
-    contracts = _deploy(home.ledger, accounts["operator"], token, policy)
+        give_gas_money(home.ledger, account.address, home.funder())
+    operator = accounts["operator"]
+    contracts = deploy_contracts(home.ledger, operator, founders or operator.address, money.address, policy)
+    until_confirmed(home, lambda: _require_deployed(home.ledger, contracts.values()))
     row = DaoRow(
         name=name,
-        dao_id=dao_id(Domain(home.ledger.chain_id, contracts["registry"])).hex(),
-        token=token,
+        dao_id=dao_id(Domain(home.ledger.chain_id, contracts["Registry"])).hex(),
+        contracts=json.dumps(contracts),
         **{role: account.address for role, account in accounts.items()},
-        **contracts,
-        policy=json.dumps(policy.as_json()),
-        policy_hash=policy.policy_hash().hex(),
         holdings=home.blobs.put(seal_holdings(holdings, accounts["operator"])).hex(),
         created=home.clock(),
     )
     with home.database.begin() as connection:
         _insert(connection, row)
+        connection.execute(schema.policy.insert().values(policy_values(name, policy)))
     return Dao(home, row)
 
 
-def _deploy(ledger: EmbeddedLedger, operator: LocalAccount, token: str, policy: Policy) -> dict[str, str]:
-    owner = operator.address
-    registry = deploy(ledger, operator, "Registry", owner, policy.policy_hash())
-    treasury = deploy(ledger, operator, "Treasury", owner, token)
-    rules = policy.challenge
-    rewards = deploy(ledger, operator, "Rewards", owner, token, treasury.address, rules.window_seconds, rules.root_bond)
-    treasury.transact(operator, "setRewards", rewards.address)
-    return {"registry": registry.address, "treasury": treasury.address, "rewards": rewards.address}
+def _require_deployed(ledger: Ledger, addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if not ledger.code(address):
+            raise Conflict(
+                "ledger_reorganised",
+                f"The chain dropped the contract {address} while the DAO was launched.",
+                hint="No DAO was recorded. Run the same command again.",
+            )
 
 
 def _insert(connection: Connection, row: DaoRow) -> None:
@@ -167,31 +197,36 @@ def _insert(connection: Connection, row: DaoRow) -> None:
     connection.execute(schema.dao.insert().values(values))
 
 
-def embedded_token(home: Home) -> str:
-    """Return the address of the home's pay token, deploying it as the faucet's first act."""
-    ledger = home.ledger
+def local_token(home: Home) -> str:
+    """Return the address of the home's pay token, deploying it as the faucet's first act on the chain.
+
+    Raises ``RefusedByPolicy`` (``no_faucet``) on a chain whose money has owners: there a DAO names its token.
+    """
     for row in dao_rows(home):
         return row.token
-    address = _first_contract_of(ledger.faucet.address)
+    ledger = home.ledger
+    faucet = faucet_of(ledger)
+    address = create_address(faucet.address, 0)
     if not ledger.code(address):
-        address = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address).address
+        address = deploy(ledger, faucet, "PayToken", faucet.address).address
     return address
 
 
-def _first_contract_of(deployer: str) -> str:
-    # CREATE address of nonce 0: keccak(rlp([sender, 0]))[12:], Yellow Paper section 7.
-    return str(to_checksum_address(keccak(b"\xd6\x94" + bytes.fromhex(deployer[2:]) + b"\x80")[12:]))
-
-
-def give_gas_money(ledger: EmbeddedLedger, address: str) -> None:
-    """Send an account wei from the embedded ledger's faucet, unless it has enough."""
-    if ledger.balance(address) >= GAS_MONEY // 2:
-        return
-    send_wei(ledger, ledger.faucet, address, GAS_MONEY)
+def token_at(home: Home, address: str) -> Token:
+    """Return a pay token as it described itself when this home first met it."""
+    table = schema.pay_token
+    with home.database.begin() as connection:
+        row = connection.execute(table.select().where(table.c.address == address)).one_or_none()
+    if row is not None:
+        return Token(row.address, row.name, row.version)
+    token = read_token(home.ledger, address)
+    values = {"address": token.address, "name": token.name, "version": token.version}
+    with home.database.begin() as connection:
+        connection.execute(table.insert().prefix_with("OR IGNORE").values(values))
+    return token
 
 
 def drip(home: Home, address: str, amount: int) -> None:
-    """Give an account ``amount`` atomic units of the pay token from the embedded ledger's faucet."""
-    ledger = home.ledger
-    token = Contract(ledger, embedded_token(home), load_artifact("PayToken"))
-    token.transact(ledger.faucet, "drip", address, amount)
+    """Give an account ``amount`` atomic units of the pay token, on a chain where a faucet makes them."""
+    faucet = faucet_of(home.ledger)
+    Contract(home.ledger, local_token(home), load_artifact("PayToken")).transact(faucet, "drip", address, amount)

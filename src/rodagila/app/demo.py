@@ -22,8 +22,7 @@ from rodagila.app.auditing import audit_dao
 from rodagila.app.daos import Dao, drip, launch
 from rodagila.app.home import Home
 from rodagila.app.intake import receive, seal
-from rodagila.app.ledger_steps import claim
-from rodagila.app.payouts import explanation_of, payouts_of
+from rodagila.app.payouts import claim_all, explanation_of, payouts_of
 from rodagila.app.progress import Progress
 from rodagila.app.publication import published
 from rodagila.app.scenario import HONEST, Options, Participant, Scenario, build
@@ -106,7 +105,7 @@ def run_demo(options: Options, progress: Progress) -> dict[str, Any]:
     path = _fresh_home(options.out)
     with stages.time("read"), progress.stage("Read the texts"):
         scenario = build(options)
-    with Home.open(path, clock=lambda: START, processes=options.threads) as home:
+    with Home.open(path, clock=lambda: START, processes=options.threads, ledger_url=options.ledger) as home:
         with stages.time("launch"), progress.stage("Launch the DAO"):
             dao, accounts, buyer = _launch(home, scenario, options)
         with running(home) as (gateway, url):
@@ -164,7 +163,7 @@ def _turn(play: Play, number: int) -> dict[str, Any]:
     with play.stages.time("value and settle"):
         settle(play.dao, play.progress)
     with play.stages.time("claim"), play.progress.stage(f"Turn {number}: claims"):
-        _claims(play, number)
+        _claims(play)
     summary = turn_row(play.dao, number).summary
     assert summary is not None
     return summary
@@ -214,11 +213,9 @@ def _questions(play: Play, number: int) -> list[str]:
     return [pool[(first + i) % len(pool)].text for i in range(play.options.calls)]
 
 
-def _claims(play: Play, number: int) -> None:
-    """Send the claims of all who are owed something; the money goes to the accounts in the leaves."""
-    _, computed = published(play.dao, number)
-    owed = [account for account, amount in computed.settlement.cumulative.items() if amount > 0]
-    claim(play.dao, number, computed.payout_tree, owed)
+def _claims(play: Play) -> None:
+    """Send the claims of all who are owed something; money and tokens go to the accounts in the leaves."""
+    claim_all(play.dao)
 
 
 def _result(play: Play, turns: Sequence[dict[str, Any]], reports: Sequence[Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _evaluate(dao: Dao, page: Page, seen: SeenRecords) -> Evaluation:
         manifest=stored.manifest,
         signature=stored.signature,
         domain=dao.domain,
-        policy=dao.policy,
+        policy=dao.policy_of(stored.turn),
         vectors=embed(dao, opened.records),
         seen=seen,
         first_place=stored.first_place,
@@ -85,7 +85,7 @@ def _keep(dao: Dao, page: Page, evaluation: Evaluation) -> None:
         evaluation,
         contribution_id=page.stored.id,
         owner=page.stored.owner,
-        policy_hash=dao.policy.policy_hash(),
+        policy_hash=dao.policy_of(page.stored.turn).policy_hash(),
     )
     values = {
         "contribution": page.stored.id.hex(),

@@ -3,9 +3,9 @@
 ::
 
     home/
-      home.json       format of this directory
+      home.json       format of this directory, and the chain it belongs to
       keys/           accounts (mode 0600)
-      ledger.sqlite   the embedded ledger
+      ledger.sqlite   the embedded ledger, unless the home is on another chain
       roda.sqlite     rows: DAOs, contributions, proofs, turns, calls, feedback
       workflows.sqlite  steps of turns that are under way
       vectors.sqlite  embeddings already computed
@@ -20,24 +20,29 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import local
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rodagila.core.errors import Conflict, Corrupted, InvalidInput, Unreachable
 
 if TYPE_CHECKING:
-    from rodagila.chain.embedded import EmbeddedLedger
+    from eth_account.signers.local import LocalAccount
+
+    from rodagila.chain.port import Ledger
     from rodagila.learn.cache import CachedEmbedder, VectorCache
     from rodagila.store.blobs import BlobStore
     from rodagila.store.database import Database
     from rodagila.vault.accounts import KeyStore
 
 FORMAT = 1
+LEDGER, FUNDER = "RODA_LEDGER", "RODA_FUNDER"
 Clock = Callable[[], int]
 
 
@@ -53,14 +58,23 @@ class Home:
     seed); the ledger's blocks always carry real time, because payments expire by it.
     """
 
-    def __init__(self, path: Path, *, clock: Clock = wall_clock, processes: int = 1) -> None:
+    def __init__(
+        self, path: Path, *, clock: Clock = wall_clock, processes: int = 1, ledger_url: str | None = None
+    ) -> None:
         self.path = path
         self.clock = clock
         self.processes = processes
+        self.ledger_url = os.environ.get(LEDGER) if ledger_url is None else ledger_url
+        self.wait: Callable[[float], None] = time.sleep
+        """How this home lets time pass until the ledger has gone on."""
+        self._views = local()
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock = wall_clock, processes: int = 1) -> Home:
-        """Open the home at ``path``, creating an empty one; raises ``Corrupted`` if it is something else."""
+    def open(cls, path: Path, *, clock: Clock = wall_clock, processes: int = 1, ledger_url: str | None = None) -> Home:
+        """Open the home at ``path``, creating an empty one; raises ``Corrupted`` if it is something else.
+
+        ``ledger_url`` is the address of a node, RODA_LEDGER by default; empty means the embedded ledger.
+        """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_format(path)
@@ -70,7 +84,7 @@ class Home:
                 f"The home {path} cannot be used: {error.strerror}.",
                 hint="Give another --home, or make that directory writable.",
             ) from error
-        return cls(path, clock=clock, processes=processes)
+        return cls(path, clock=clock, processes=processes, ledger_url=ledger_url)
 
     @cached_property
     def database(self) -> Database:
@@ -79,13 +93,37 @@ class Home:
 
         return Database.open(self.path / "roda.sqlite")
 
-    @cached_property
-    def ledger(self) -> EmbeddedLedger:
-        """The embedded ledger; a new one is created with x402's contracts at their addresses."""
-        from rodagila.chain.embedded import EmbeddedLedger
-        from rodagila.chain.predeploys import predeployed_code
+    @property
+    def ledger(self) -> Ledger:
+        """The home's ledger: the embedded one, or the chain at RODA_LEDGER; in ``viewing``, as it was then."""
+        view: Ledger | None = getattr(self._views, "ledger", None)
+        return self.live_ledger if view is None else view
 
-        return EmbeddedLedger.open(self.path / "ledger.sqlite", genesis_code=predeployed_code())
+    @cached_property
+    def live_ledger(self) -> Ledger:
+        """The ledger as it is now; raises ``RefusedByPolicy`` if it is not the chain that the home belongs to."""
+        from rodagila.app.connection import connect
+
+        return connect(self.path, self.ledger_url)
+
+    @property
+    def is_viewing(self) -> bool:
+        """Whether this thread sees the ledger as it was at a confirmed block."""
+        return getattr(self._views, "ledger", None) is not None
+
+    @contextmanager
+    def viewing(self, block: int) -> Iterator[None]:
+        """Let this thread see the ledger as it was after ``block`` while the block lasts; nothing can be sent."""
+        self._views.ledger = self.live_ledger.at(block)
+        try:
+            yield
+        finally:
+            self._views.ledger = None
+
+    def funder(self) -> LocalAccount | None:
+        """Return the account that pays gas on a chain without a faucet: the key that RODA_FUNDER names."""
+        name = os.environ.get(FUNDER)
+        return self.keys.get(name, os.environ.get("RODA_PASSPHRASE") or None) if name else None
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -133,7 +171,7 @@ class Home:
 
     def close(self) -> None:
         """Close every part that was opened."""
-        for part in ("embedder", "vectors", "ledger", "database"):
+        for part in ("embedder", "vectors", "live_ledger", "database"):
             if part in self.__dict__:
                 self.__dict__.pop(part).close()
 

@@ -81,8 +81,8 @@ def seal(
     authorization = authorize_receipt(
         owner,
         chain_id=dao.domain.chain_id,
-        token=dao.row.token,
-        receiver=dao.row.rewards,
+        token=dao.token,
+        receiver=dao.addresses["Bonds"],
         value=bond,
         valid_before=dao.home.ledger.timestamp() + BOND_SECONDS,
         nonce=sealed.contribution_id,
@@ -154,10 +154,10 @@ def _check_bond(dao: Dao, sealed: SealedContribution, authorization: Authorizati
             f"The contribution needs a bond of {format_amount(needed)} that names its id as nonce.",
             hint="Sign it with the contribution.",
         )
-    if (authorization.sender, authorization.receiver) != (owner, dao.row.rewards):
+    if (authorization.sender, authorization.receiver) != (owner, dao.addresses["Bonds"]):
         raise NotAuthorised(
             "bond_insufficient",
-            "The bond is not the owner's, or not for this DAO's rewards contract.",
+            "The bond is not the owner's, or not for this DAO's bonds contract.",
             hint="Sign it anew.",
         )
     held = dao.contract("PayToken").call("balanceOf", owner)

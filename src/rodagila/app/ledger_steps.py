@@ -14,17 +14,15 @@ from sqlalchemy import update
 from rodagila.app.daos import Dao
 from rodagila.app.intake import StoredContribution, contributions_of, require_intact
 from rodagila.chain.contracts import Contract
-from rodagila.chain.port import Reverted
+from rodagila.chain.port import ZERO_ADDRESS, Reverted
 from rodagila.collect.contribution import batch_root
-from rodagila.core.errors import PaymentFailed
+from rodagila.core.errors import PaymentFailed, RefusedByPolicy
 from rodagila.core.hashing import ZERO_HASH
 from rodagila.core.money import format_amount
 from rodagila.reward.tree import TurnTree
 from rodagila.store import schema
 
 STAGE_OPEN, STAGE_CLOSED, STAGE_RECORDED = 1, 2, 3
-BOND_HELD = 7
-"""Place of the field ``bondHeld`` in what ``Rewards.rootOf`` returns."""
 BOND_ROWS = 25
 CLAIM_ROWS = 20
 """Rows a transaction: far below the block's gas limit and the contracts' caller-sized batches."""
@@ -38,11 +36,11 @@ def open_turn(dao: Dao, turn: int, commitment: bytes) -> None:
 
 
 def register_batch(dao: Dao, turn: int) -> int:
-    """Register the turn's waiting contributions as one batch and note their places; return the number of records.
+    """Register the turn's contributions as one batch and note their places as the ledger has them; return the records.
 
     Raises ``Corrupted`` before anything is sent if a row is not what its owner signed: a batch is for ever.
     """
-    waiting = [row for row in contributions_of(dao, turn=turn) if row.batch is None]
+    waiting = contributions_of(dao, turn=turn)
     if not waiting:
         return 0
     for row in waiting:
@@ -50,10 +48,10 @@ def register_batch(dao: Dao, turn: int) -> int:
     registry = dao.contract("Registry")
     root = batch_root([row.id for row in waiting])
     records = sum(row.count for row in waiting)
-    if registry.call("batchOf", root)[1] == 0:
+    if registry.call("batchOf", root).number == 0:
         registry.transact(dao.account("operator"), "registerBatch", turn, root, len(waiting), records)
     batch = registry.call("batchOf", root)
-    _note_places(dao, waiting, number=batch[1], first_place=batch[2])
+    _note_places(dao, waiting, number=batch.number, first_place=batch.firstPlace)
     return records
 
 
@@ -69,25 +67,25 @@ def _note_places(dao: Dao, waiting: Sequence[StoredContribution], *, number: int
 def close_turn(dao: Dao, turn: int) -> None:
     """End the taking of batches on the registry."""
     registry = dao.contract("Registry")
-    if registry.call("turnOf", turn)[0] == STAGE_OPEN:
+    if registry.call("turnOf", turn).stage == STAGE_OPEN:
         registry.transact(dao.account("operator"), "closeTurn", turn)
 
 
 def post_bonds(dao: Dao, turn: int) -> None:
     """Take the bonds of the turn's contributions by their owners' authorisations."""
-    rewards, operator = dao.contract("Rewards"), dao.account("operator")
+    bonds, operator = dao.contract("Bonds"), dao.account("operator")
     missing = [
         (row.id, row.owner, auth.value, auth.valid_after, auth.valid_before, auth.signature)
         for row in contributions_of(dao, turn=turn)
-        if (auth := row.authorization) is not None and rewards.call("bondOf", row.id, row.owner) == 0
+        if (auth := row.authorization) is not None and bonds.call("bondOf", row.id, row.owner) == 0
     ]
     for start in range(0, len(missing), BOND_ROWS):
         part = missing[start : start + BOND_ROWS]
         # An account that has spent its money would make the whole part revert: its bond is left out, its proof will
         # say why. One account may cover some of its bonds and not all, so they are then tried one after the other.
-        for rows in [part] if _would_succeed(rewards, "postBonds", part) else [[row] for row in part]:
-            if _would_succeed(rewards, "postBonds", rows):
-                rewards.transact(operator, "postBonds", rows)
+        for rows in [part] if _would_succeed(bonds, "postBonds", part) else [[row] for row in part]:
+            if _would_succeed(bonds, "postBonds", rows):
+                bonds.transact(operator, "postBonds", rows)
 
 
 def _would_succeed(contract: Contract, function: str, *args: object) -> bool:
@@ -111,9 +109,15 @@ def bonds_held(dao: Dao) -> dict[bytes, HeldBond]:
     known = {row.id: row.owner for row in contributions_of(dao)}
     return {
         event["contributionId"]: HeldBond(event["amount"], event["block_number"])
-        for event in dao.contract("Rewards").events("BondPosted", 0)
+        for event in dao.contract("Bonds").events("BondPosted", 0)
         if known.get(event["contributionId"]) == event["owner"]  # anybody may post a bond under a foreign id
     }
+
+
+def opened_block(dao: Dao, turn: int) -> int:
+    """Return the block in which the turn was opened."""
+    events = dao.contract("Registry").events("TurnOpened", 0, where={"turn": turn})
+    return int(events[0]["block_number"])
 
 
 def record_turn(
@@ -121,7 +125,7 @@ def record_turn(
 ) -> None:
     """Record what came of the turn and reveal its seed."""
     registry = dao.contract("Registry")
-    if registry.call("turnOf", turn)[0] != STAGE_RECORDED:
+    if registry.call("turnOf", turn).stage != STAGE_RECORDED:
         registry.transact(
             dao.account("operator"), "recordTurn", turn, data_root, proofs_root, model_hash, parent or ZERO_HASH, seed
         )
@@ -133,23 +137,44 @@ def recorded_block(dao: Dao, turn: int) -> int:
     return next(int(event["block_number"]) for event in events if event["turn"] == turn)
 
 
-def fund_and_post(
-    dao: Dao, turn: int, *, payouts: TurnTree, slashes: TurnTree, pool: int, paid: int, public_hash: bytes
-) -> None:
-    """Fund what the turn pays and post its roots."""
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What is posted of a turn: its three trees, what it pays of what pool, what it issues, its public file's hash."""
+
+    payouts: TurnTree
+    slashes: TurnTree
+    tokens: TurnTree
+    pool: int
+    paid: int
+    issued: int
+    public_hash: bytes
+
+
+def fund_and_post(dao: Dao, turn: int, posting: Posting) -> None:
+    """Fund what the turn pays and post its roots, which makes those of the turn before final."""
     treasury, rewards, operator = dao.contract("Treasury"), dao.contract("Rewards"), dao.account("operator")
-    funded, posted = treasury.call("poolOf", turn) != 0 or not paid, rewards.call("lastTurn") >= turn
-    bond = dao.policy.challenge.root_bond
-    if not funded:
-        _require_money(dao, treasury.address, paid, f"the payouts of turn {turn} from its treasury")
-    if not posted and bond:
+    if rewards.call("lastTurn") >= turn:
+        return
+    # A root that was taken away leaves its money there: only what is missing is added.
+    missing = rewards.call("totalOwed") + posting.paid - rewards.call("totalFunded")
+    bond = _missing_bond(dao)
+    if missing > 0:
+        _require_money(dao, treasury.address, missing, f"the payouts of turn {turn} from its treasury")
+    if bond > 0:
         _require_money(dao, operator.address, bond, f"the bond behind the root of turn {turn} from its operator")
-    if not funded:
-        treasury.transact(operator, "fundPool", turn, paid)
-    if not posted:
-        if bond:
-            dao.contract("PayToken").transact(operator, "approve", rewards.address, bond)
-        rewards.transact(operator, "postRoot", turn, payouts.root, slashes.root, pool, paid, public_hash)
+    if missing > 0:
+        treasury.transact(operator, "fundPool", turn, missing)
+    if bond > 0:
+        dao.contract("PayToken").transact(operator, "approve", dao.addresses["Bonds"], bond)
+    roots = (posting.payouts.root, posting.slashes.root, posting.tokens.root)
+    amounts = (posting.pool, posting.paid, posting.issued)
+    rewards.transact(operator, "postRoot", turn, *roots, *amounts, posting.public_hash)
+
+
+def _missing_bond(dao: Dao) -> int:
+    """Return what the operator must put down behind a root, beside what it has standing from earlier ones."""
+    credit = int(dao.contract("Bonds").call("creditOf", dao.row.operator))
+    return int(dao.contract("Rewards").call("rootBond")) - credit
 
 
 def _require_money(dao: Dao, account: str, needed: int, purpose: str) -> None:
@@ -166,32 +191,74 @@ def _require_money(dao: Dao, account: str, needed: int, purpose: str) -> None:
         )
 
 
-def is_final(dao: Dao, turn: int) -> bool:
-    """Tell whether the challenge window of the turn's root is over and nobody disputes it."""
-    return bool(dao.contract("Rewards").call("isFinal", turn))
+def newest_posted(dao: Dao) -> int:
+    """Return the newest turn whose roots stand."""
+    return int(dao.contract("Rewards").call("lastTurn"))
+
+
+def newest_final(dao: Dao) -> int:
+    """Return the turn that claims are made against, 0 before the first."""
+    return int(dao.contract("Rewards").call("finalTurn"))
+
+
+def made_final(dao: Dao, turn: int) -> bool:
+    """Make the turn's roots final if their window is over; tell whether they are.
+
+    Raises ``RefusedByPolicy`` if they are disputed (the DAO decides by a proposal) or were taken away.
+    """
+    rewards = dao.contract("Rewards")
+    if newest_final(dao) >= turn:
+        return True
+    if newest_posted(dao) < turn:
+        raise RefusedByPolicy(
+            "root_rejected",
+            f"The DAO {dao.name!r} took the roots of turn {turn} away: they were wrong, or could not be checked.",
+            hint=f"Correct what was wrong, then run: roda turn close --dao {dao.name}",
+        )
+    challenger = rewards.call("rootOf", turn).challenger
+    if challenger != ZERO_ADDRESS:
+        raise RefusedByPolicy(
+            "root_disputed",
+            f"{challenger} disputes the roots of turn {turn} of the DAO {dao.name!r}; they pay nobody until decided.",
+            hint=f"When a proposal has decided it, run: roda turn close --dao {dao.name}",
+            challenger=challenger,
+        )
+    if not rewards.call("canFinalize", turn):
+        return False
+    rewards.transact(dao.account("operator"), "finalize", turn)
+    return True
 
 
 def settle_bonds(dao: Dao, turn: int, slashes: TurnTree) -> None:
     """Give the turn's bonds back, less the slashes, and the bond behind its root."""
-    rewards, operator = dao.contract("Rewards"), dao.account("operator")
-    owners = {row.id: row.owner for row in contributions_of(dao, turn=turn)}
+    bonds, operator = dao.contract("Bonds"), dao.account("operator")
     rows = [
-        (key, owners[key], amount, slashes.proof_of(key))
-        for key, amount in slashes.rows
-        if isinstance(key, bytes) and rewards.call("bondOf", key, owners[key]) > 0
+        (key, owner, amount, slashes.proof_of(key))
+        for key, owner, amount in slashes.rows
+        if bonds.call("bondOf", key, owner) > 0
     ]
     for start in range(0, len(rows), BOND_ROWS):
-        rewards.transact(operator, "settleBonds", turn, rows[start : start + BOND_ROWS])
-    if rewards.call("rootOf", turn)[BOND_HELD]:
-        rewards.transact(operator, "releaseRootBond", turn)
+        bonds.transact(operator, "settleBonds", turn, rows[start : start + BOND_ROWS])
+    if bonds.call("creditOf", operator.address):
+        bonds.transact(operator, "withdrawCredit", operator.address)
 
 
-def claim(dao: Dao, turn: int, payouts: TurnTree, accounts: Sequence[str]) -> int:
+def claim_money(dao: Dao, turn: int, payouts: TurnTree, accounts: Sequence[str]) -> int:
     """Send the claims of ``accounts`` against the turn's final root; return how many were not yet paid."""
-    rewards, operator = dao.contract("Rewards"), dao.account("operator")
-    due = [account for account in accounts if payouts.amount_of(account) > rewards.call("claimed", account)]
+    return _claim(dao, dao.contract("Rewards"), turn, payouts, accounts)
+
+
+def claim_tokens(dao: Dao, turn: int, tokens: TurnTree, accounts: Sequence[str]) -> int:
+    """Have the DAO's tokens minted for ``accounts`` by the turn's final root; return how many had some to come."""
+    return _claim(dao, dao.contract("DaoToken"), turn, tokens, accounts)
+
+
+def _claim(dao: Dao, contract: Contract, turn: int, tree: TurnTree, accounts: Sequence[str]) -> int:
+    amounts = dict(tree.rows)
+    due = [account for account in accounts if amounts.get(account, 0) > contract.call("claimed", account)]
     for start in range(0, len(due), CLAIM_ROWS):
         part = due[start : start + CLAIM_ROWS]
-        amounts = [payouts.amount_of(account) for account in part]
-        rewards.transact(operator, "claimMany", turn, part, amounts, [payouts.proof_of(account) for account in part])
+        proofs = [tree.proof_of(account) for account in part]
+        owed = [amounts[account] for account in part]
+        contract.transact(dao.account("operator"), "claimMany", turn, part, owed, proofs)
     return len(due)

@@ -55,7 +55,9 @@ def _trained(dao: Dao, turn: int, book: Book | None = None) -> TrainedModel:
     )
     reference = Examples(embed(dao, held.reference), tuple(record.target for record in held.reference))
     gate = Examples(embed(dao, held.gate), tuple(record.target for record in held.gate))
-    return train(dao.name, turn, records, reference, gate, dao.policy, dao.home.embedder.hash, _parent(dao, turn))
+    return train(
+        dao.name, turn, records, reference, gate, dao.policy_of(turn), dao.home.embedder.hash, _parent(dao, turn)
+    )
 
 
 def vertical_model(dao: Dao, turn: int) -> VerticalModel:

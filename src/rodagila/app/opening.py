@@ -16,9 +16,11 @@ from rodagila.app import ledger_steps
 from rodagila.app.book import embed
 from rodagila.app.daos import Dao
 from rodagila.app.intake import receive, seal
-from rodagila.app.turns import TurnRow, add_turn, turn_row, turn_rows
+from rodagila.app.policies import next_policy, opened_under, policy_with
+from rodagila.app.turns import TurnRow, add_turn, change_turn, turn_row, turn_rows
 from rodagila.core.errors import Conflict, NotAuthorised
 from rodagila.core.hashing import keccak
+from rodagila.core.policy import Policy
 from rodagila.core.records import Record
 from rodagila.core.vectors import Int8Array, Int64Array
 from rodagila.market.calls import Calls
@@ -51,14 +53,34 @@ def draw_of(dao: Dao, turn: int) -> Draw:
 
 
 def begin_turn(dao: Dao, turn: int) -> None:
-    """Open ``turn``: freeze its queries, commit them on the ledger, bring in the last turn's corrections."""
+    """Open ``turn``: freeze its queries, commit them on the ledger, bring in the last turn's corrections.
+
+    Raises ``NotFound`` policy_unknown if the policy in force is one whose text this home does not have.
+    """
     if all(row.number != turn for row in turn_rows(dao)):
-        queries = _queries(dao, turn)
+        policy = next_policy(dao)
+        queries = _queries(dao, turn, policy)
         scoring = _scoring(dao, queries)
-        block = dao.home.ledger.block_number()
-        add_turn(dao, turn, first_block=block, commitment=_commitment(dao, turn, scoring), queries=queries)
-    ledger_steps.open_turn(dao, turn, turn_row(dao, turn).commitment)
+        add_turn(
+            dao,
+            turn,
+            first_block=dao.home.ledger.block_number(),
+            commitment=_commitment(dao, turn, scoring),
+            queries=queries,
+            policy=policy.policy_hash(),
+        )
+    commit_opening(dao, turn)
     _contribute_corrections(dao, turn)
+
+
+def commit_opening(dao: Dao, turn: int) -> None:
+    """Open ``turn`` on the ledger with its commitment; the ledger decides when, and which policy it runs under."""
+    row = turn_row(dao, turn)
+    ledger_steps.open_turn(dao, turn, row.commitment)
+    policy_hash = opened_under(dao, turn)
+    if policy_hash != row.policy:  # a decision was executed just before
+        policy_with(dao.home, dao.name, policy_hash)
+    change_turn(dao, turn, policy=policy_hash.hex(), first_block=ledger_steps.opened_block(dao, turn))
 
 
 def scoring_of(dao: Dao, row: TurnRow) -> Scoring:
@@ -72,14 +94,14 @@ def _scoring(dao: Dao, queries: Sequence[tuple[int, int]]) -> Scoring:
     return Scoring(records, embed(dao, records), np.array([weight for _, weight in queries], dtype=np.int64))
 
 
-def _queries(dao: Dao, turn: int) -> list[tuple[int, int]]:
+def _queries(dao: Dao, turn: int, policy: Policy) -> list[tuple[int, int]]:
     """Draw the queries by the seed and weigh them by the feedback of the turn before."""
     pool = dao.holdings().scoring
     seed = draw_of(dao, turn).salt
     order = sorted(range(len(pool)), key=lambda place: keccak(seed + place.to_bytes(8, "big")))
-    chosen = sorted(order[: dao.policy.queries.per_turn])
+    chosen = sorted(order[: policy.queries.per_turn])
     vectors = embed(dao, [pool[place] for place in chosen])
-    effects = feedback_effects(_feedback(dao, turn - 1), vectors, dao.home.embedder.encode, dao.policy)
+    effects = feedback_effects(_feedback(dao, turn - 1), vectors, dao.home.embedder.encode, policy)
     return list(zip(chosen, effects.weights, strict=True))
 
 

@@ -15,6 +15,7 @@ from eth_utils.address import is_address, to_checksum_address
 from rodagila.app.home import Home
 from rodagila.app.progress import Progress
 from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.hashing import hex0x
 from rodagila.core.money import format_amount
 from rodagila.core.policy import Policy, RecordRules
 from rodagila.core.records import Record
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from rodagila.app.daos import Dao
+    from rodagila.chain.embedded import EmbeddedLedger
 
 Values = dict[str, Any]
 
@@ -45,7 +47,13 @@ def key_list(home: Home) -> list[Values]:
 
 
 def dao_new(
-    home: Home, name: str, policy: Policy, queries: Path | None, reference: Path | None, progress: Progress
+    home: Home,
+    name: str,
+    policy: Policy,
+    queries: Path | None,
+    reference: Path | None,
+    progress: Progress,
+    token: str | None = None,
 ) -> Values:
     """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
     from rodagila.app.daos import dao_named, dao_rows, launch, require_new
@@ -72,7 +80,7 @@ def dao_new(
         return home.keys.get(role) if any(known == role for known, _ in home.keys.names()) else home.keys.new(role)
 
     with home.exclusive("turn"), progress.stage("launch", 2) as stage:
-        dao = launch(home, name, policy, holdings, _new_or_left)
+        dao = launch(home, name, policy, holdings, _new_or_left, token)
         stage.advance(1)
         begin_turn(dao, 1)
         stage.advance(1)
@@ -89,15 +97,19 @@ def dao_list(home: Home) -> list[Values]:
 def dao_show(home: Home, name: str) -> Values:
     """Return one DAO with its policy, turn and balances."""
     from rodagila.app.daos import dao_named
+    from rodagila.app.policies import versions_of
     from rodagila.app.turns import turn_rows
 
     dao = dao_named(home, name)
     token = dao.contract("PayToken")
     return {
         **_dao_values(dao),
+        **versions_of(dao),
         "policy": dao.policy.as_json(),
-        "treasury_balance": token.call("balanceOf", dao.row.treasury),
-        "rewards_balance": token.call("balanceOf", dao.row.rewards),
+        "treasury_balance": token.call("balanceOf", dao.addresses["Treasury"]),
+        "rewards_balance": token.call("balanceOf", dao.addresses["Rewards"]),
+        "bonds_balance": token.call("balanceOf", dao.addresses["Bonds"]),
+        "token_supply": str(dao.contract("DaoToken").call("totalSupply")),
         "turns": [{"turn": row.number, "state": row.state} for row in turn_rows(dao)],
     }
 
@@ -108,11 +120,12 @@ def _dao_values(dao: Dao) -> Values:
         "name": row.name,
         "dao_id": "0x" + row.dao_id,
         "chain_id": dao.domain.chain_id,
-        "registry": row.registry,
-        "treasury": row.treasury,
-        "rewards": row.rewards,
-        "token": row.token,
-        "policy_hash": "0x" + row.policy_hash,
+        "registry": dao.addresses["Registry"],
+        "treasury": dao.addresses["Treasury"],
+        "rewards": dao.addresses["Rewards"],
+        "token": dao.addresses["PayToken"],
+        "contracts": dao.addresses,
+        "policy_hash": hex0x(dao.policy.policy_hash()),
     }
 
 
@@ -245,6 +258,31 @@ def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> Non
     serve_forever(home, host, port, ready)
 
 
+def ledger_serve(home: Home, host: str, port: int, origins: Sequence[str], ready: Callable[[str], None]) -> None:
+    """Serve the embedded ledger's JSON-RPC until interrupted; ``ready`` gets the address once it answers."""
+    from rodagila.app.ledger_server import serve_ledger
+
+    serve_ledger(_embedded(home), host, port, origins, ready)
+
+
+def ledger_verify(home: Home, progress: Progress) -> Values:
+    """Execute every block of the embedded ledger again and compare hashes, roots and rows."""
+    ledger = _embedded(home)
+    with progress.stage("Verify", ledger.block_number() + 1) as stage:
+        found = ledger.verify(lambda done, total: stage.advance())
+    return {"blocks": found.blocks, "transactions": found.transactions, "head": "0x" + found.head.hex(), "ok": True}
+
+
+def _embedded(home: Home) -> EmbeddedLedger:
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    if not isinstance(home.ledger, EmbeddedLedger):
+        raise InvalidInput(
+            "usage", "This home's ledger is not embedded: its own node serves and verifies it.", hint="Ask that node."
+        )
+    return home.ledger
+
+
 def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | None = None) -> Values:
     """Recompute every root of every closed turn from the ledger and the public files.
 
@@ -259,12 +297,126 @@ def audit(home: Home, dao_name: str | None, turn: int | None, public: Path | Non
     return audit_home(home, dao_name, turn, public)
 
 
+def proposal_new(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    title: str,
+    text: str,
+    wanted: Sequence[tuple[str, str]],
+    dry_run: bool,
+) -> Values:
+    """Put a proposal on the ledger; ``wanted`` are pairs of an intent's kind and its fields, in their order."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    address = _address(home, key)
+    made = proposals.draft(dao, address, title, text, wanted)
+    if dry_run:
+        return proposals.preview(dao, address, made)
+    return proposals.propose(dao, home.keys.get(key, passphrase), made)
+
+
+def proposal_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's proposals, the newest first."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.listed(dao_named(home, dao_name))
+
+
+def proposal_show(
+    home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = (), document: bytes | None = None
+) -> Values:
+    """Return one proposal; ``document`` is its document from elsewhere, which is kept if it is the right one."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if document is not None:
+        proposals.take_document(dao, proposals.governor_of(dao).find(proposal), document)
+    return proposals.show(dao, proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_simulate(home: Home, dao_name: str, proposal: str, accounts: Sequence[str] = ()) -> Values:
+    """Return what executing a proposal would do now."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.simulated(dao_named(home, dao_name), proposal, [_address(home, account) for account in accounts])
+
+
+def proposal_vote(
+    home: Home,
+    dao_name: str,
+    proposal: str,
+    key: str,
+    passphrase: str | None,
+    support: str,
+    reason: str = "",
+    way: str = "relay",
+    dry_run: bool = False,
+) -> Values:
+    """Vote with a key: ``relay`` signs and lets this node send it, ``sign`` only signs, ``own`` sends it itself."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return proposals.check_vote(dao, proposal, _address(home, key), support, reason) | {"dry_run": True}
+    voter = home.keys.get(key, passphrase)
+    if way == "own":
+        return proposals.cast(dao, proposal, voter, support, reason)
+    signed, power = proposals.sign_vote(dao, proposal, voter, support, reason)
+    if way == "sign":
+        return signed.as_json() | {"power": str(power)}
+    return proposals.send_ballot(dao, signed)
+
+
+def proposal_send_ballot(home: Home, dao_name: str, ballot: bytes, dry_run: bool = False) -> Values:
+    """Send a ballot that a voter signed elsewhere."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    return proposals.send_ballot(dao_named(home, dao_name), proposals.ballot_from(ballot), dry_run=dry_run)
+
+
+def proposal_queue(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Put an accepted proposal into the timelock; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.queue(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def proposal_execute(
+    home: Home, dao_name: str, proposal: str, key: str | None, passphrase: str | None, dry_run: bool
+) -> Values:
+    """Run a queued proposal whose delay has passed; without a key the DAO's operator sends it."""
+    from rodagila.app import proposals
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    return proposals.execute(dao, proposal, None if dry_run else _sender(dao, key, passphrase))
+
+
+def _sender(dao: Dao, key: str | None, passphrase: str | None) -> LocalAccount:
+    return dao.account("operator") if key is None else dao.home.keys.get(key, passphrase)
+
+
 def faucet(home: Home, account: str, amount: int) -> Values:
-    """Give pay tokens and gas money to an account; exists on the embedded ledger alone."""
-    from rodagila.app.daos import drip, embedded_token, give_gas_money
+    """Give pay tokens and gas money to an account; only where money is nobody's: embedded and development chains."""
+    from rodagila.app.daos import drip, local_token
+    from rodagila.chain.funding import faucet_of, give_gas_money
 
     address = _address(home, account)
-    embedded_token(home)
+    faucet_of(home.ledger)  # refuses where money has owners
+    local_token(home)
     give_gas_money(home.ledger, address)
     drip(home, address, amount)
     return {"account": address, "amount": amount, "text": f"{address} received {format_amount(amount)}."}

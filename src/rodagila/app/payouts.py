@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from rodagila.app.daos import Dao
-from rodagila.app.ledger_steps import claim
+from rodagila.app.ledger_steps import claim_money, claim_tokens, newest_final
 from rodagila.app.publication import published
 from rodagila.app.turns import closed_turn
 from rodagila.core.errors import NotFound, RefusedByPolicy
+from rodagila.core.money import format_amount, format_tokens
 from rodagila.reward.explain import explain
 
 
 def payouts_of(dao: Dao, number: int | None) -> list[dict[str, Any]]:
-    """Return every owner with its payout of the turn, its slash, its cumulative amount and what it has claimed."""
+    """Return every owner with its payout and tokens of the turn, its slash, and what it is owed and has claimed.
+
+    Tokens are text of atomic units: 18 decimals exceed what JSON numbers hold.
+    """
     row = closed_turn(dao, number)
     public, computed = published(dao, row.number)
-    cumulative = computed.settlement.cumulative
-    owners = sorted({entry.owner for entry in public.facts.contributions} | set(cumulative))
+    cumulative, issued = computed.settlement.cumulative, computed.settlement.cumulative_issued
+    owners = sorted({entry.owner for entry in public.facts.contributions} | set(cumulative) | set(issued))
     slashed = dict.fromkeys(owners, 0)
     for entry in public.facts.contributions:
         slashed[entry.owner] += public.outcome.slashes.get(entry.id, 0)
-    rewards = dao.contract("Rewards")
+    rewards, token = dao.contract("Rewards"), dao.contract("DaoToken")
     return [
         {
             "turn": row.number,
@@ -30,6 +34,9 @@ def payouts_of(dao: Dao, number: int | None) -> list[dict[str, Any]]:
             "slashed": slashed[owner],
             "cumulative": cumulative.get(owner, 0),
             "claimed": rewards.call("claimed", owner),
+            "tokens": str(public.outcome.tokens.get(owner, 0)),
+            "tokens_cumulative": str(issued.get(owner, 0)),
+            "tokens_claimed": str(token.call("claimed", owner)),
         }
         for owner in owners
     ]
@@ -43,33 +50,64 @@ def explanation_of(dao: Dao, account: str, number: int | None) -> dict[str, Any]
 
 
 def claim_for(dao: Dao, account: str, *, dry_run: bool) -> dict[str, Any]:
-    """Pay an account what the newest final root owes it; anyone may send the claim, the money goes to the account."""
-    row = closed_turn(dao, None)
-    computed = published(dao, row.number)[1]
-    tree, cumulative = computed.payout_tree, computed.settlement.cumulative.get(account, 0)
-    if cumulative == 0:
+    """Pay an account the money and the tokens that the newest final roots owe it.
+
+    Anyone may send the claims; both go to the account. Raises ``NotFound`` if it earned nothing.
+    """
+    turn = _final_turn(dao)
+    computed = published(dao, turn)[1]
+    settlement = computed.settlement
+    cumulative, issued = settlement.cumulative.get(account, 0), settlement.cumulative_issued.get(account, 0)
+    if not cumulative and not issued:
         raise NotFound(
             "account_unknown",
-            f"{account} has earned nothing in the DAO {dao.name!r} up to turn {row.number}.",
+            f"{account} has earned nothing in the DAO {dao.name!r} up to turn {turn}.",
             hint=f"See who did: roda payout list --dao {dao.name}",
         )
-    rewards = dao.contract("Rewards")
-    paid_before = int(rewards.call("claimed", account))
-    due = cumulative - paid_before
+    rewards, token = dao.contract("Rewards"), dao.contract("DaoToken")
+    paid, minted = int(rewards.call("claimed", account)), int(token.call("claimed", account))
+    due, tokens_due = max(0, cumulative - paid), max(0, issued - minted)
     result = {
         "account": account,
-        "turn": row.number,
+        "turn": turn,
         "cumulative": cumulative,
-        "claimed_before": paid_before,
+        "claimed_before": paid,
         "due": due,
+        "tokens_cumulative": str(issued),
+        "tokens_claimed_before": str(minted),
+        "tokens_due": str(tokens_due),
     }
     if dry_run:
         return {**result, "dry_run": True}
-    if not rewards.call("isFinal", row.number):
+    claim_money(dao, turn, computed.payout_tree, [account])
+    claim_tokens(dao, turn, computed.token_tree, [account])
+    claimed, received = rewards.call("claimed", account), token.call("claimed", account)
+    text = (
+        f"{account} received {format_amount(claimed - paid)} and {format_tokens(received - minted)} tokens of the DAO."
+    )
+    return {
+        **result,
+        "paid": claimed - paid,
+        "claimed": claimed,
+        "tokens_received": str(received - minted),
+        "text": text,
+    }
+
+
+def claim_all(dao: Dao) -> None:
+    """Send the claims of everyone whom the newest final roots owe money or tokens."""
+    turn = _final_turn(dao)
+    computed = published(dao, turn)[1]
+    for tree, send in ((computed.payout_tree, claim_money), (computed.token_tree, claim_tokens)):
+        send(dao, turn, tree, [row[0] for row in tree.rows])
+
+
+def _final_turn(dao: Dao) -> int:
+    closed, final = closed_turn(dao, None).number, newest_final(dao)
+    if final == 0:
         raise RefusedByPolicy(
             "window_open",
-            f"The challenge window of turn {row.number} is still open.",
-            hint=f"It lasts {dao.policy.challenge.window_seconds} seconds; try again then.",
+            f"No turn of the DAO {dao.name!r} is final: the roots of turn {closed} can be disputed or were taken away.",
+            hint=f"Look at its turns: roda turn list --dao {dao.name}",
         )
-    claim(dao, row.number, tree, [account])
-    return {**result, "paid": due, "claimed": int(rewards.call("claimed", account))}
+    return final

@@ -59,9 +59,11 @@ def facts_of(dao: Dao, turn: int) -> TurnFacts:
     before = published(dao, turn - 1)[1] if turn > 1 else None
     return TurnFacts(
         domain=dao.domain,
-        rewards=dao.row.rewards,
+        rewards=dao.addresses["Rewards"],
+        bonds=dao.addresses["Bonds"],
+        dao_token=dao.addresses["DaoToken"],
         turn=turn,
-        policy=dao.policy,
+        policy=dao.policy_of(turn),
         code_version=version("rodagila"),
         embedder=dao.home.embedder.hash,
         seed=draw.seed,
@@ -77,6 +79,7 @@ def facts_of(dao: Dao, turn: int) -> TurnFacts:
         fees=fees_of(dao, turn),
         rollover_in=before.outcome.rollover if before else 0,
         previous=before.settlement.cumulative if before else {},
+        previous_issued=before.settlement.cumulative_issued if before else {},
         model=model_claim(model_row(dao, turn)),
         proofs_root=book.proofs_root(),
     )
@@ -94,6 +97,8 @@ def fees_of(dao: Dao, turn: int) -> tuple[Fee, ...]:
     """Return what each payer paid between the previous turn's record and this one's."""
     first = (turn_row(dao, turn - 1).last_block or 0) + 1 if turn > 1 else 0
     last = turn_row(dao, turn).last_block
+    if last is None:
+        last = dao.home.ledger.confirmed_block()
     found = fees(dao.home.ledger, dao.row.token, dao.row.treasury, first, last)
     return tuple(Fee(payer, calls, amount) for payer, calls, amount in found)
 
@@ -148,6 +153,7 @@ def summary_of(dao: Dao, turn: int) -> dict[str, Any]:
         "slashed": sum(outcome.slashes.values()),
         "dust": outcome.dust,
         "rollover": outcome.rollover,
+        "issued": str(outcome.issued),
         "root": hex0x(computed.payout_tree.root),
         "model": hex0x(facts.model.hash),
         "slots": int(np.count_nonzero(computed.values.slot)),

@@ -29,7 +29,7 @@ HELD_OUT_FOR_REFERENCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the demonstration is asked for; None means the input's own size."""
+    """What the demonstration is asked for; None means the input's own size; ``ledger`` is a node's address."""
 
     data: Path | None = None
     seed: int = 7
@@ -41,6 +41,7 @@ class Options:
     freeloaders: bool = True
     threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
     out: Path = Path("rodagila-demo")
+    ledger: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

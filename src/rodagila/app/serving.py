@@ -6,33 +6,31 @@ A model is put together from the sealed contributions in memory; the index on di
 from __future__ import annotations
 
 import logging
-import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import uvicorn
 from eth_account.signers.local import LocalAccount
 
 from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
+from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
+from rodagila.app.settling import follow_settlements
 from rodagila.client import Client
-from rodagila.core.errors import Conflict, NotFound, RodaError, Unreachable
+from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
+from rodagila.market.claims import Claimer
 from rodagila.market.paywall import Paywall
-from rodagila.market.prices import Token, network_of
+from rodagila.market.prices import network_of
 from rodagila.serve.catalogue import Catalogue, ServedModel
 from rodagila.serve.feedback import FeedbackBook
 from rodagila.serve.gateway import GatewayContext, create_app
 
 WATCH_SECONDS = 2.0
-BACKLOG = 2_048
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +54,19 @@ class Gateway:
             return error
         self._troubles.pop(dao.name, None)
         return None
+
+    def try_follow(self) -> None:
+        """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
+        try:
+            followed = follow_settlements(self.home)
+            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
+                self.context.paywall.recheck()
+        except RodaError as error:
+            if self._troubles.get("") != str(error):
+                log.warning("The settlements cannot be followed: %s", error)
+            self._troubles[""] = str(error)
+        else:
+            self._troubles.pop("", None)
 
     def publish(self, dao: Dao) -> bool:
         """Offer the DAO's newest model if it is not offered yet; False if there was nothing new."""
@@ -94,47 +105,34 @@ class Gateway:
         if len(troubles) == len(daos):
             raise troubles[0]
         calls, channels = Calls(self.home.database), ChannelStore(self.home.database)
-        token, account = Token(daos[0].row.token), daos[0].account("gateway")
-        paywall = Paywall(self.home.ledger, token, account, calls, channels)
+        paywall = Paywall(self.home.live_ledger, daos[0].token, daos[0].account("gateway"), calls, channels)
         self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
         return create_app(self.context)
+
+    def claimer(self) -> Claimer | None:
+        """Return what claims the vouchers that this gateway took; None before it serves, or without a hub."""
+        return None if self.context is None else self.context.paywall.claimer
 
 
 @contextmanager
 def running(home: Home, host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[Gateway, str]]:
     """Run a gateway on a thread while the block lasts; gives the gateway and its address. Port 0 takes a free one."""
     gateway = Gateway(home)
-    with _listen(host, port) as listener:
-        address = f"http://{host}:{listener.getsockname()[1]}"
-        server = uvicorn.Server(
-            uvicorn.Config(gateway.app(), log_config=None, lifespan="off", access_log=False, ws="none")
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        try:
-            _wait_for(server, thread)
-            assert gateway.context is not None
-            with claiming_at_intervals(home, gateway.context.paywall.claimer):
-                try:
-                    yield gateway, address
-                finally:  # first no more calls, then the last claims
-                    server.should_exit = True
-                    thread.join(timeout=30)
-        finally:
-            server.should_exit = True
-            thread.join(timeout=30)
+    # The port is closed first, then the last claims are made of what was served.
+    with claiming_at_intervals(home, gateway.claimer), listening(gateway.app, host, port) as address:
+        yield gateway, address
 
 
 def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until interrupted or terminated; a model that a turn publishes meanwhile is offered within seconds."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # how supervisors end a service
+    end_on_termination()
     with suppress(KeyboardInterrupt), running(home, host, port) as (gateway, address):
         ready(address)
         while True:
             time.sleep(WATCH_SECONDS)
             for row in dao_rows(home):
                 gateway.try_publish(Dao(home, row))
+            gateway.try_follow()
 
 
 def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
@@ -154,25 +152,3 @@ def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) ->
         "paid": receipt.receipt.amount if receipt else 0,
         "receipt": receipt.as_json() if receipt else None,
     }
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)  # taken at once: two that are only bound to a port do not see each other
-    except OSError as error:
-        listener.close()
-        raise Conflict(
-            "port_in_use", f"Port {port} on {host} cannot be used: {error.strerror}.", hint="Give another --port."
-        ) from error
-    return listener
-
-
-def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline = time.monotonic() + 30
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline:
-            raise Unreachable("unreachable", "The gateway did not start.", hint="Run it with RODA_DEBUG=1.")
-        time.sleep(0.01)

@@ -17,7 +17,10 @@ OPEN, LEARNED, CLOSED = "open", "learned", "closed"
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """One turn; ``queries`` are (place in the scoring pool, weight) pairs, ``summary`` is set when it is closed."""
+    """One turn; ``queries`` are (place in the scoring pool, weight) pairs, ``policy`` the hash it was opened under.
+
+    ``summary`` is set when it is closed.
+    """
 
     number: int
     state: str
@@ -25,6 +28,7 @@ class TurnRow:
     last_block: int | None
     commitment: bytes
     queries: tuple[tuple[int, int], ...]
+    policy: bytes
     public_id: bytes | None
     summary: dict[str, Any] | None
 
@@ -72,7 +76,9 @@ def closed_turn(dao: Dao, number: int | None) -> TurnRow:
     return closed[-1]
 
 
-def add_turn(dao: Dao, number: int, *, first_block: int, commitment: bytes, queries: list[tuple[int, int]]) -> None:
+def add_turn(
+    dao: Dao, number: int, *, first_block: int, commitment: bytes, queries: list[tuple[int, int]], policy: bytes
+) -> None:
     """Record that ``number`` is open; a row that is there already stays as it is."""
     values = {
         "dao": dao.name,
@@ -81,6 +87,7 @@ def add_turn(dao: Dao, number: int, *, first_block: int, commitment: bytes, quer
         "first_block": first_block,
         "commitment": commitment.hex(),
         "queries": json.dumps(queries),
+        "policy": policy.hex(),
     }
     with dao.home.database.begin() as connection:
         connection.execute(schema.turn.insert().prefix_with("OR IGNORE").values(values))
@@ -102,6 +109,7 @@ def _turn(row: Row[Any]) -> TurnRow:
         last_block=row.last_block,
         commitment=bytes.fromhex(row.commitment),
         queries=tuple((place, weight) for place, weight in json.loads(row.queries)),
+        policy=bytes.fromhex(row.policy),
         public_id=None if row.public_id is None else bytes.fromhex(row.public_id),
         summary=None if row.summary is None else json.loads(row.summary),
     )

@@ -12,6 +12,7 @@ from eth_utils.address import is_hex_address, to_checksum_address
 from ethereum.forks.prague.fork_types import Address
 
 from rodagila.core.errors import InvalidInput
+from rodagila.core.hashing import keccak
 
 
 @lru_cache(maxsize=4096)
@@ -29,3 +30,14 @@ def from_text(text: str) -> Address:
 def to_text(address: bytes) -> str:
     """Return the EIP-55 checksum text of 20 bytes."""
     return str(to_checksum_address(address))
+
+
+def create_address(sender: str, nonce: int) -> str:
+    """Return where the contract will be that ``sender`` makes with its transaction ``nonce``.
+
+    keccak(rlp([sender, nonce]))[12:], Yellow Paper section 7.
+    """
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    item = number if len(number) == 1 and nonce < 0x80 else bytes([0x80 + len(number)]) + number
+    payload = b"\x94" + from_text(sender) + item
+    return to_text(keccak(bytes([0xC0 + len(payload)]) + payload)[12:])

@@ -17,6 +17,9 @@ from rodagila.chain.port import BlockInfo, CallOutcome, LogEntry, Topic, TxRecei
 from rodagila.chain.simulation import reason
 from rodagila.core.errors import Unreachable
 
+MOST_DIGITS = 66
+"""A number has at most 256 bits: 64 digits after 0x."""
+
 T = TypeVar("T")
 
 
@@ -39,7 +42,7 @@ def invalid(method: str, what: str) -> Unreachable:
 
 def number(text: str) -> int:
     """Return the number of a hex quantity."""
-    if not text.startswith("0x"):
+    if not text.startswith("0x") or len(text) > MOST_DIGITS:
         raise ValueError(text)
     return int(text, 16)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-TOKEN_NAME = "Roda Pay"  # noqa: S105 - the token's public name, not a secret
-TOKEN_VERSION = "1"  # noqa: S105
+from rodagila.chain.tokens import Token
+
 _FIELDS = [
     {"name": "from", "type": "address"},
     {"name": "to", "type": "address"},
@@ -62,11 +62,16 @@ class Authorization:
 
 
 def authorize_receipt(
-    account: LocalAccount, *, chain_id: int, token: str, receiver: str, value: int, valid_before: int, nonce: bytes
+    account: LocalAccount, *, chain_id: int, token: Token, receiver: str, value: int, valid_before: int, nonce: bytes
 ) -> Authorization:
     """Sign that ``receiver`` (a contract, who must send the transaction) may take ``value`` until ``valid_before``."""
     signed = account.sign_typed_data(
-        domain_data={"name": TOKEN_NAME, "version": TOKEN_VERSION, "chainId": chain_id, "verifyingContract": token},
+        domain_data={
+            "name": token.name,
+            "version": token.version,
+            "chainId": chain_id,
+            "verifyingContract": token.address,
+        },
         message_types={"ReceiveWithAuthorization": _FIELDS},
         message_data={
             "from": account.address,

@@ -12,6 +12,8 @@ signer was faster. What a contract refuses raises ``ContractRefused`` with the c
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Never
@@ -31,9 +33,22 @@ from rodagila.core.errors import Conflict, InvalidInput
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount  # slow to import, and only named here
 
-__all__ = ["Artifact", "Contract", "ContractRefused", "deploy", "load_artifact", "send_wei"]
+__all__ = [
+    "Artifact",
+    "Contract",
+    "ContractRefused",
+    "deploy",
+    "deploy_all",
+    "load_artifact",
+    "send_wei",
+    "signed_call",
+]
 
-_NONCE_TRIES = 8
+_NONCE_TRIES = 24
+_NONCE_PAUSE = 0.01
+"""Seconds by which the longest pause grows with each try: of those who race for a nonce one wins each time."""
+_DEPLOY_GAS = 1_500_000
+"""What a deployment may use beside its code: 53,000 at least, and a constructor that mints and delegates tokens."""
 _DEPENDENT_GAS = 500_000
 """Gas limit of a call in a batch that cannot be estimated, because it depends on an earlier one of the batch."""
 
@@ -162,6 +177,39 @@ def deploy(ledger: Ledger, signer: LocalAccount, name: str, *args: Any) -> Contr
     return Contract(ledger, receipt.contract_address, artifact)
 
 
+def deploy_all(ledger: Ledger, signer: LocalAccount, plan: Sequence[tuple[str, Sequence[Any]]]) -> list[Contract]:
+    """Deploy shipped contracts (name, constructor's arguments) with the signer's next nonces, in one block if possible.
+
+    Contracts that name each other take ``create_address`` of those nonces. Raises ``Conflict`` (``nonce_wrong``) if
+    another process of this signer was faster, and ``Reverted`` for the first that failed; the others are then useless.
+    """
+    unsigned = []
+    for name, args in plan:
+        artifact = load_artifact(name)
+        data = artifact.bytecode + encode_values(artifact.constructor, args)
+        # Not estimated: a constructor may call a contract of the same plan. What is not used is not paid for.
+        gas = _DEPLOY_GAS + 16 * len(data) + 200 * len(artifact.deployed_bytecode)
+        unsigned.append(_Unsigned(None, data, gas))
+    nonce, base_fee = ledger.nonce(signer.address), ledger.base_fee()
+    raws = [_signed(one, signer, ledger.chain_id, nonce + i, base_fee) for i, one in enumerate(unsigned)]
+    receipts = [ledger.receipt(tx_hash) for tx_hash in ledger.send_many(raws)]
+    for (name, _), one, receipt in zip(plan, unsigned, receipts, strict=True):
+        if receipt.status != 1 or receipt.contract_address is None:
+            _explain_deployment(ledger, signer, name, one)
+    return [
+        Contract(ledger, str(receipt.contract_address), load_artifact(name))
+        for (name, _), receipt in zip(plan, receipts, strict=True)
+    ]
+
+
+def _explain_deployment(ledger: Ledger, signer: LocalAccount, name: str, unsigned: _Unsigned) -> Never:
+    try:
+        ledger.estimate_gas(None, unsigned.data, sender=signer.address)
+    except Reverted as refused:
+        raise ContractRefused(f"The deployment of {name}", refused.data) from refused
+    raise Reverted(f"The deployment of {name} failed with a gas limit of {unsigned.gas}.", hint="Send it again.")
+
+
 def send_wei(ledger: Ledger, signer: LocalAccount, to: str, amount: int) -> TxReceipt:
     """Send ``amount`` wei to ``to``, for gas."""
     return _send(ledger, signer, [_Unsigned(to, b"", 21_000, amount)])[0]
@@ -175,9 +223,16 @@ def _send(ledger: Ledger, signer: LocalAccount, unsigned: Sequence[_Unsigned]) -
         try:
             return [ledger.receipt(tx_hash) for tx_hash in ledger.send_many(raws)]
         except Conflict as conflict:
-            if conflict.code != "nonce_wrong" or tries_left == 0:
+            # Where a chain took a part of the list, signing all of it again would do that part twice.
+            if conflict.code != "nonce_wrong" or conflict.details.get("sent") or tries_left == 0:
                 raise
+            time.sleep(random.uniform(0, _NONCE_PAUSE * (_NONCE_TRIES - tries_left)))  # noqa: S311 - no secret
     raise AssertionError("unreachable")
+
+
+def signed_call(ledger: Ledger, signer: LocalAccount, to: str, data: bytes, gas: int) -> bytes:
+    """Return a signed transaction that calls ``to`` with ``data``, under the signer's next nonce and today's fees."""
+    return _signed(_Unsigned(to, data, gas), signer, ledger.chain_id, ledger.nonce(signer.address), ledger.base_fee())
 
 
 def _signed(unsigned: _Unsigned, signer: LocalAccount, chain_id: int, nonce: int, base_fee: int) -> bytes:

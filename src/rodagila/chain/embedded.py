@@ -16,10 +16,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
+from ethereum.forks.prague.blocks import Header
 from ethereum.forks.prague.fork_types import Account
 from ethereum_types.bytes import Bytes32
 from ethereum_types.numeric import U256, Uint
@@ -35,7 +37,8 @@ from rodagila.chain.execution import (
 )
 from rodagila.chain.file_errors import damaged
 from rodagila.chain.genesis import faucet_account, genesis_accounts
-from rodagila.chain.ledger_file import RECENT_HASHES, Head, LedgerFile
+from rodagila.chain.history import History
+from rodagila.chain.ledger_file import RECENT_HASHES, Head, LedgerFile, PlacedLog, TransactionRow
 from rodagila.chain.port import (
     EMBEDDED_CHAIN_ID,
     MAX_TRANSACTIONS_PER_BLOCK,
@@ -44,6 +47,7 @@ from rodagila.chain.port import (
     CallOutcome,
     CallRequest,
     LogEntry,
+    Storage,
     Topic,
     TxReceipt,
 )
@@ -61,6 +65,15 @@ def wall_clock() -> int:
     return int(time.time())
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRecord:
+    """A block as it is stored: header, hash and the transactions with what they did."""
+
+    header: Header
+    hash: bytes
+    rows: tuple[TransactionRow, ...]
+
+
 class EmbeddedLedger:
     """A ``Ledger`` in a file; make one with ``open``."""
 
@@ -75,6 +88,8 @@ class EmbeddedLedger:
             self._head = file.head()
             self._world = file.world()
         self._tries: Tries | None = None
+        self._history = History(self._changes_between)
+        self._history.note(self._head.number, self._world)
 
     @classmethod
     def open(
@@ -156,12 +171,13 @@ class EmbeddedLedger:
         """Return a gas limit that was tried and had the same effect as all gas; raise ``Reverted``."""
         return estimated(self._moment(), Call(from_text(sender), None if to is None else from_text(to), data, value))
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Run calls one after the other as if in the next block and keep nothing."""
         moment = self._moment()
         asked = [Call(from_text(call.sender), from_text(call.to), call.data, call.value) for call in calls]
         number, positions, outcomes = int(moment.parent.number) + 1, itertools.count(), list[CallOutcome]()
-        for done in simulated(moment, asked):
+        slots = {from_text(address): words for address, words in (storage or {}).items()}
+        for done in simulated(moment, asked, slots):
             rows = [(number, next(positions), bytes(32), log.address, *log.topics, log.data) for log in done.logs]
             outcomes.append(CallOutcome(done.output, why(done), done.gas_used, tuple(map(_log_entry, rows))))
         return outcomes
@@ -189,23 +205,23 @@ class EmbeddedLedger:
         """Return what the transaction did; raise ``NotFound`` if no block holds it."""
         with self._lock, self._file.reading():
             row = self._transaction_row(tx_hash)
-            logs = self._file.logs(from_block=row["block"], to_block=row["block"], tx_hash=tx_hash)
+            logs = self._file.logs(from_block=row.block, to_block=row.block, tx_hash=tx_hash)
         return TxReceipt(
             tx_hash=tx_hash,
-            block_number=row["block"],
-            index=row["position"],
-            sender=to_text(row["sender"]),
-            to=None if row["recipient"] is None else to_text(row["recipient"]),
-            status=row["status"],
-            gas_used=row["gas_used"],
-            contract_address=None if row["contract"] is None else to_text(row["contract"]),
+            block_number=row.block,
+            index=row.position,
+            sender=to_text(row.sender),
+            to=None if row.recipient is None else to_text(row.recipient),
+            status=row.status,
+            gas_used=row.gas_used,
+            contract_address=None if row.contract is None else to_text(row.contract),
             logs=tuple(map(_log_entry, logs)),
         )
 
     def transaction(self, tx_hash: bytes) -> bytes:
         """Return the signed transaction's raw bytes; raise ``NotFound``."""
         with self._lock:
-            return bytes(self._transaction_row(tx_hash)["raw"])
+            return bytes(self._transaction_row(tx_hash).raw)
 
     def logs(
         self,
@@ -228,7 +244,7 @@ class EmbeddedLedger:
             found = self._file.header(number)
             body = self._file.body(number)
         if found is None:
-            raise NotFound("block_unknown", f"The ledger has no block {number}; ask for 0 to the latest.")
+            raise _no_block(number)
         header, block_hash = found
         return BlockInfo(
             number=number,
@@ -243,6 +259,68 @@ class EmbeddedLedger:
             base_fee=int(header.base_fee_per_gas),
             transactions=tuple(bytes(row[0]) for row in body),
         )
+
+    def head(self) -> Head:
+        """Return the latest block."""
+        return self._current()[0]
+
+    def number_of(self, block_hash: bytes) -> int | None:
+        """Return the number of the block with that hash, or None."""
+        with self._lock:
+            return self._file.number_of(block_hash)
+
+    def hashes(self, first: int, count: int) -> list[bytes]:
+        """Return the hashes of up to ``count`` blocks from ``first`` on."""
+        with self._lock:
+            return self._file.hashes(first, count)
+
+    def record(self, number: int) -> BlockRecord | None:
+        """Return a block as it is stored, or None."""
+        with self._lock, self._file.reading():
+            found = self._file.header(number)
+            return None if found is None else BlockRecord(found[0], bytes(found[1]), tuple(self._file.body(number)))
+
+    def record_of(self, tx_hash: bytes) -> tuple[BlockRecord, int] | None:
+        """Return the stored block that holds a transaction and its place there, or None."""
+        with self._lock:
+            row = self._file.transaction(tx_hash)
+        record = None if row is None else self.record(row.block)
+        return None if row is None or record is None else (record, row.position)
+
+    def placed_logs(
+        self, addresses: Sequence[bytes], topics: Sequence[Topic], from_block: int, to_block: int, limit: int
+    ) -> list[PlacedLog]:
+        """Return up to ``limit`` matching logs of any of ``addresses`` (none given: of all) with their places."""
+        with self._lock, self._file.reading():
+            return self._file.placed_logs(addresses, topics, from_block, to_block, limit)
+
+    def world(self, number: int) -> World:
+        """Return the state after a block; raise ``NotFound``."""
+        head, world = self._current()
+        if number == head.number:
+            return world
+        if not 0 <= number < head.number:
+            raise _no_block(number)
+        return self._history.world(number)
+
+    def tries(self, number: int) -> Tries:
+        """Return the Merkle tries of the state after a block; an earlier block's are made anew. Raises ``NotFound``."""
+        with self._lock:
+            self._follow()
+            if number == self._head.number:
+                return self._hashed()
+        return hashed(self.world(number))
+
+    def moment(self, number: int | None = None) -> Moment:
+        """Return where calls run: after a block and in its environment, or (None) in the next block, now."""
+        if number is None:
+            return self._moment()
+        world = self.world(number)
+        with self._lock, self._file.reading():
+            before = self._file.head(max(0, number - 1))
+            found = self._file.header(number)
+        assert found is not None
+        return Moment(world, before.header, before.hashes, self.chain_id, int(found[0].timestamp))
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> Verified:
         """Execute every block again from genesis and compare everything; raise ``Corrupted`` at the first difference.
@@ -292,6 +370,7 @@ class EmbeddedLedger:
             world = applied(world, change)
             tries = None if tries is None else rehashed(tries, world, change)
             head = Head(header, (*head.hashes, header_hash(header))[-RECENT_HASHES:])
+            self._history.note(head.number, world)
         self._head, self._world, self._tries = head, world, tries
 
     def _include(self, signed: Sequence[Signed]) -> None:
@@ -309,13 +388,18 @@ class EmbeddedLedger:
             raise
         self._head = Head(done.header, (*self._head.hashes, done.hash)[-RECENT_HASHES:])
         self._world, self._tries = done.world, done.tries
+        self._history.note(self._head.number, done.world)
+
+    def _changes_between(self, number: int, last: int) -> list[Changes]:
+        with self._lock:
+            return [change for _, change in self._file.changes_after(number, last)]
 
     def _refuse_known(self, signed: Signed) -> None:
         known = self._file.transaction(signed.hash)
         if known is not None:
             raise Conflict(
                 "nonce_wrong",
-                f"Transaction 0x{signed.hash.hex()} is already in block {known['block']}.",
+                f"Transaction 0x{signed.hash.hex()} is already in block {known.block}.",
                 hint="Read its receipt.",
                 expected=int((self._world.accounts.get(signed.sender) or _EMPTY).nonce),
                 given=int(signed.transaction.nonce),
@@ -341,11 +425,15 @@ class EmbeddedLedger:
                 raise damaged(self._file.path, "its accounts and storage do not hash to the latest block's state root")
         return self._tries
 
-    def _transaction_row(self, tx_hash: bytes) -> dict[str, Any]:
+    def _transaction_row(self, tx_hash: bytes) -> TransactionRow:
         row = self._file.transaction(tx_hash)
         if row is None:
             raise NotFound("transaction_unknown", f"The ledger has no transaction 0x{tx_hash.hex()}.")
         return row
+
+
+def _no_block(number: int) -> NotFound:
+    return NotFound("block_unknown", f"The ledger has no block {number}; ask for 0 to the latest.")
 
 
 def _create(file: LedgerFile, chain_id: int, now: int, genesis_code: Mapping[str, bytes]) -> None:

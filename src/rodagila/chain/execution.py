@@ -26,7 +26,7 @@ from ethereum.forks.prague.bloom import logs_bloom
 from ethereum.forks.prague.fork_types import Address, Bloom, Root
 from ethereum.forks.prague.requests import compute_requests_hash
 from ethereum.forks.prague.state import State, TransientStorage, destroy_account, get_account, increment_nonce
-from ethereum.forks.prague.transactions import FeeMarketTransaction, calculate_intrinsic_cost
+from ethereum.forks.prague.transactions import Access, FeeMarketTransaction, calculate_intrinsic_cost
 from ethereum.forks.prague.utils.address import compute_contract_address
 from ethereum.forks.prague.utils.message import prepare_message
 from ethereum.forks.prague.vm import interpreter, runtime
@@ -95,12 +95,18 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a transaction would do that nobody signed; ``to=None`` creates a contract."""
+    """What a transaction would do that nobody signed; ``to=None`` creates a contract.
+
+    ``gas_price`` is only what the contract sees: no fee is taken.
+    """
 
     sender: Address
     to: Address | None
     data: bytes
     value: int
+    gas_price: int = 0
+    access_list: tuple[Access, ...] = ()
+    gas: int = GAS_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,12 @@ class _Body:
 def genesis_header(state_root: bytes, timestamp: int) -> Header:
     """Return block 0's header; the base fee starts at 7 wei, where EIP-1559's integer division keeps it."""
     return _header(None, Hash32(b"\x00" * 32), timestamp, Uint(7), _Body(state_root, vm.BlockOutput(), ()))
+
+
+def unsealed_header(parent: Header, parent_hash: Hash32, timestamp: int, gas_used: int) -> Header:
+    """Return the header of the block after ``parent`` without transactions, on its parent's state."""
+    output = vm.BlockOutput(block_gas_used=Uint(gas_used))
+    return _header(parent, parent_hash, timestamp, next_base_fee(parent), _Body(parent.state_root, output, ()))
 
 
 def next_base_fee(parent: Header) -> Uint:
@@ -183,23 +195,23 @@ def block_environment(
     )
 
 
-def simulate(env: vm.BlockEnvironment, call: Call, gas: int) -> Simulated:
+def simulate(env: vm.BlockEnvironment, call: Call) -> Simulated:
     """Run a transaction that nobody signed: no fee, no check of the nonce; the state of ``env`` changes.
 
     Mirrors ``fork.process_transaction``, so ``gas_used`` is what a receipt would say and ``gas_peak`` what the
     transaction needs before refunds. The caller has checked that the sender has the value.
     """
-    tx = _unsigned(env, call, gas)
+    tx, gas = _unsigned(env, call), call.gas
     intrinsic, floor = (int(part) for part in calculate_intrinsic_cost(tx))
     if gas < max(intrinsic, floor):
         return Simulated(b"", "intrinsic gas", False, gas, gas, ())
     increment_nonce(env.state, call.sender)
     tx_env = vm.TransactionEnvironment(
         origin=call.sender,
-        gas_price=Uint(0),
+        gas_price=Uint(call.gas_price),
         gas=Uint(gas - intrinsic),
-        access_list_addresses={env.coinbase},
-        access_list_storage_keys=set(),
+        access_list_addresses={env.coinbase, *(access.account for access in call.access_list)},
+        access_list_storage_keys={(access.account, slot) for access in call.access_list for slot in access.slots},
         transient_storage=TransientStorage(),
         blob_versioned_hashes=(),
         authorizations=(),
@@ -231,17 +243,17 @@ def transactions_root(raws: Sequence[bytes]) -> Root:
     return Root(HexTrie.build((rlp.encode(Uint(i)), raw) for i, raw in enumerate(raws)).root())
 
 
-def _unsigned(env: vm.BlockEnvironment, call: Call, gas: int) -> FeeMarketTransaction:
+def _unsigned(env: vm.BlockEnvironment, call: Call) -> FeeMarketTransaction:
     return FeeMarketTransaction(
         chain_id=env.chain_id,
         nonce=U256(get_account(env.state, call.sender).nonce),
         max_priority_fee_per_gas=Uint(0),
         max_fee_per_gas=Uint(0),
-        gas=Uint(gas),
+        gas=Uint(call.gas),
         to=Bytes0(b"") if call.to is None else call.to,
         value=U256(call.value),
         data=Bytes(call.data),
-        access_list=(),
+        access_list=call.access_list,
         y_parity=U256(0),
         r=U256(0),
         s=U256(0),

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ethereum.crypto.hash import Hash32
 from ethereum.forks.prague.blocks import Header
@@ -35,10 +35,13 @@ from rodagila.chain.world import Changes, World, code_hash
 
 FORMAT_VERSION = 1
 RECENT_HASHES = 256
+_LAST = 2**63 - 1
+"""Larger than any block's number."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, header BLOB NOT NULL, changes BLOB NOT NULL);
+CREATE INDEX blocks_by_hash ON blocks (hash);
 CREATE TABLE transactions (
   hash BLOB PRIMARY KEY, block INTEGER NOT NULL, position INTEGER NOT NULL, raw BLOB NOT NULL, sender BLOB NOT NULL,
   recipient BLOB, contract BLOB, status INTEGER NOT NULL, gas_used INTEGER NOT NULL, receipt BLOB NOT NULL);
@@ -66,6 +69,35 @@ class Head:
     @property
     def number(self) -> int:
         return int(self.header.number)
+
+
+class TransactionRow(NamedTuple):
+    """A row of ``transactions``; the fields are its columns, ``receipt`` the consensus encoding."""
+
+    hash: bytes
+    block: int
+    position: int
+    raw: bytes
+    sender: bytes
+    recipient: bytes | None
+    contract: bytes | None
+    status: int
+    gas_used: int
+    receipt: bytes
+
+
+class PlacedLog(NamedTuple):
+    """A row of ``logs`` with its transaction's place in the block and the block's hash and header."""
+
+    block: int
+    log_index: int
+    tx_hash: bytes
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+    position: int
+    block_hash: bytes
+    header: Header
 
 
 class LedgerFile:
@@ -197,9 +229,12 @@ class LedgerFile:
             [(a, slot, word.to_be_bytes()) for a, slot, word in words if word],
         )
 
-    def head(self) -> Head:
-        """Return the latest block with the hashes that execution needs."""
-        rows = self._rows("SELECT hash, header FROM blocks ORDER BY number DESC LIMIT ?", (RECENT_HASHES,))
+    def head(self, number: int | None = None) -> Head:
+        """Return the latest block, or another, with the hashes that execution after it needs."""
+        rows = self._rows(
+            "SELECT hash, header FROM blocks WHERE number <= ? ORDER BY number DESC LIMIT ?",
+            (_LAST if number is None else number, RECENT_HASHES),
+        )
         if not rows:
             raise damaged(self.path, "it holds no block")
         return Head(self._header(rows[0][1]), tuple(Hash32(row[0]) for row in reversed(rows)))
@@ -209,9 +244,21 @@ class LedgerFile:
         rows = self._rows("SELECT header, hash FROM blocks WHERE number = ?", (number,))
         return (self._header(rows[0][0]), rows[0][1]) if rows else None
 
-    def changes_after(self, number: int) -> Iterator[tuple[Header, Changes]]:
-        """Yield each later block's header and changes in order."""
-        rows = self._rows("SELECT header, changes FROM blocks WHERE number > ? ORDER BY number", (number,))
+    def number_of(self, block_hash: bytes) -> int | None:
+        """Return the number of the block with that hash."""
+        rows = self._rows("SELECT number FROM blocks WHERE hash = ?", (block_hash,))
+        return rows[0][0] if rows else None
+
+    def hashes(self, first: int, count: int) -> list[bytes]:
+        """Return the hashes of up to ``count`` blocks from ``first`` on."""
+        rows = self._rows("SELECT hash FROM blocks WHERE number >= ? ORDER BY number LIMIT ?", (first, count))
+        return [row[0] for row in rows]
+
+    def changes_after(self, number: int, last: int = _LAST) -> Iterator[tuple[Header, Changes]]:
+        """Yield each later block's header and changes in order, up to block ``last``."""
+        rows = self._rows(
+            "SELECT header, changes FROM blocks WHERE number > ? AND number <= ? ORDER BY number", (number, last)
+        )
         for header, changes in rows:
             yield self._header(header), self.decoded_changes(changes)
 
@@ -238,16 +285,15 @@ class LedgerFile:
             raise damaged(self.path, f"its state cannot be read ({exc})") from exc
         return World(Map(accounts), Map({address: Map(slots) for address, slots in storages.items()}))
 
-    def transaction(self, tx_hash: bytes) -> dict[str, Any] | None:
-        """Return a transaction's row by column name."""
-        with speaking_plainly(self.path):
-            cursor = self.connection.execute("SELECT * FROM transactions WHERE hash = ?", (tx_hash,))
-            row = cursor.fetchone()
-            return None if row is None else dict(zip((c[0] for c in cursor.description), row, strict=True))
+    def transaction(self, tx_hash: bytes) -> TransactionRow | None:
+        """Return a transaction's row."""
+        rows = self._rows("SELECT * FROM transactions WHERE hash = ?", (tx_hash,))
+        return TransactionRow(*rows[0]) if rows else None
 
-    def body(self, number: int) -> list[Any]:
+    def body(self, number: int) -> list[TransactionRow]:
         """Return a block's rows of ``transactions`` in order."""
-        return self._rows("SELECT * FROM transactions WHERE block = ? ORDER BY position", (number,))
+        rows = self._rows("SELECT * FROM transactions WHERE block = ? ORDER BY position", (number,))
+        return [TransactionRow(*row) for row in rows]
 
     def check(self) -> None:
         """Let SQLite check every page and index; raise ``Corrupted`` with its first finding."""
@@ -264,18 +310,24 @@ class LedgerFile:
         tx_hash: bytes | None = None,
     ) -> list[Any]:
         """Return rows of ``logs`` that match, in ledger order."""
-        clauses, values = ["block >= ?"], [cast(Any, from_block)]
-        for column, value in (("block <= ?", to_block), ("address = ?", address), ("tx_hash = ?", tx_hash)):
-            if value is not None:
-                clauses.append(column)
-                values.append(value)
-        for position, topic in enumerate(topics):
-            choices = [topic] if isinstance(topic, bytes) else topic
-            if choices is not None:
-                clauses.append(f"topic{position} IN ({', '.join('?' * len(choices))})")
-                values.extend(choices)
-        # The clauses are the constants above; every value is bound.
-        return self._rows(f"SELECT * FROM logs WHERE {' AND '.join(clauses)} ORDER BY block, log_index", values)  # noqa: S608
+        where, values = _selection(() if address is None else (address,), topics, from_block, to_block)
+        if tx_hash is not None:
+            where, values = f"{where} AND tx_hash = ?", [*values, tx_hash]
+        # The clauses are constants; every value is bound.
+        return self._rows(f"SELECT * FROM logs WHERE {where} ORDER BY block, log_index", values)  # noqa: S608
+
+    def placed_logs(
+        self, addresses: Sequence[bytes], topics: Sequence[Topic], from_block: int, to_block: int, limit: int
+    ) -> list[PlacedLog]:
+        """Return up to ``limit`` matching logs of any of ``addresses`` (none given: of all) with their places."""
+        where, values = _selection(addresses, topics, from_block, to_block)
+        rows = self._rows(
+            f"SELECT logs.*, (SELECT position FROM transactions WHERE hash = logs.tx_hash) FROM logs WHERE {where}"  # noqa: S608
+            " ORDER BY block, log_index LIMIT ?",
+            [*values, limit],
+        )
+        blocks = {number: found for number in {row[0] for row in rows} if (found := self.header(number))}
+        return [_placed(row, *blocks[row[0]]) for row in rows]
 
     def decoded_changes(self, blob: bytes) -> Changes:
         """Decode ``blocks.changes``, fetching code by its hash."""
@@ -314,6 +366,29 @@ class LedgerFile:
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with speaking_plainly(self.path):
             return self.connection.execute(sql, values).fetchall()
+
+
+def _placed(row: Sequence[Any], header: Header, block_hash: bytes) -> PlacedLog:
+    number, index, tx_hash, address, *topics, data, position = row
+    named = tuple(topic for topic in topics if topic is not None)
+    return PlacedLog(number, index, tx_hash, address, named, data, position, block_hash, header)
+
+
+def _selection(
+    addresses: Sequence[bytes], topics: Sequence[Topic], from_block: int, to_block: int | None
+) -> tuple[str, list[Any]]:
+    """Return the condition on ``logs`` and the values it binds."""
+    clauses, values = ["block >= ?"], [cast(Any, from_block)]
+    if to_block is not None:
+        clauses.append("block <= ?")
+        values.append(to_block)
+    wanted: list[tuple[str, Topic]] = [(f"topic{position}", topic) for position, topic in enumerate(topics)]
+    for column, choice in [*wanted, ("address", addresses or None)]:
+        choices = [choice] if isinstance(choice, bytes) else choice
+        if choices is not None:
+            clauses.append(f"{column} IN ({', '.join('?' * len(choices))})")
+            values.extend(choices)
+    return " AND ".join(clauses), values
 
 
 def encode_changes(changes: Changes) -> bytes:

@@ -11,7 +11,7 @@ b'...32 bytes...'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +29,9 @@ MAX_TRANSACTIONS_PER_BLOCK = 100
 
 Topic = bytes | Sequence[bytes] | None
 """One position of a log filter: a topic, any of several, or anything (``eth_getLogs``)."""
+
+Storage = Mapping[str, Mapping[int, int]]
+"""Words by slot, by the contract that holds them."""
 
 
 class Reverted(RefusedByPolicy):
@@ -158,10 +161,11 @@ class Ledger(Protocol):
     def estimate_gas(self, to: str | None, data: bytes, *, sender: str, value: int = 0) -> int:
         """Return a gas limit with which the transaction does now what it does with all gas; raise ``Reverted``."""
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Run calls one after the other as if in the next block, each on what those before it left; keep nothing.
 
-        A call that fails changes nothing and the next is still run. No fee is taken. Raises ``InvalidInput``
+        A call that fails changes nothing and the next is still run. No fee is taken. ``storage`` stands for what
+        those slots of contracts hold before the first call. Raises ``InvalidInput``
         (``transaction_invalid``) if a call carries more wei than its sender has by then.
         """
 

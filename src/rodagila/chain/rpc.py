@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -32,6 +32,7 @@ from rodagila.chain.port import (
     CallRequest,
     LogEntry,
     Reverted,
+    Storage,
     Topic,
     TxReceipt,
     Unconfirmed,
@@ -60,6 +61,8 @@ class RpcLedger:
         self._node, self._inclusion_seconds = node, inclusion_seconds
         self._pinned: int | None = None
         self._span = _WIDEST
+        self.since = 0
+        """No event before this block is asked for: what a home looks for came after it."""
         self.chain_id = self._read(answers.number, "eth_chainId")
         usual = 0 if self.is_local else PUBLIC_CONFIRMATIONS
         self.confirmations = usual if confirmations is None else confirmations
@@ -148,11 +151,12 @@ class RpcLedger:
         self._require_unpinned()
         return self._run(answers.number, "eth_estimateGas", _request(to, data, sender, value))
 
-    def simulate(self, calls: Sequence[CallRequest]) -> list[CallOutcome]:
+    def simulate(self, calls: Sequence[CallRequest], *, storage: Storage | None = None) -> list[CallOutcome]:
         """Let the node run calls one after the other (``eth_simulateV1``); raise ``Unreachable`` if it cannot."""
         asked = [_request(call.to, call.data, call.sender, call.value) for call in calls]
         try:
-            found = self._node.read("eth_simulateV1", {"blockStateCalls": [{"calls": asked}]}, self._block())
+            run = {"calls": asked, "stateOverrides": {key: _slots(words) for key, words in (storage or {}).items()}}
+            found = self._node.read("eth_simulateV1", {"blockStateCalls": [run]}, self._block())
         except RpcError as exc:
             if exc.code == _NO_METHOD:
                 raise Unreachable(
@@ -177,7 +181,7 @@ class RpcLedger:
             self._hand_over(transaction, index)
         deadline = time.monotonic() + self._inclusion_seconds
         for index, transaction in enumerate(signed):
-            self._await_inclusion(transaction, index, deadline)
+            self._await_inclusion(transaction, index, deadline, others=len(signed) - 1)
         return [transaction.hash for transaction in signed]
 
     def lend(self, to: str, wei: int) -> None:
@@ -201,6 +205,19 @@ class RpcLedger:
             if time.monotonic() > deadline:
                 raise self._not_included(tx_hash)
             time.sleep(POLL_SECONDS)
+
+    def put_code(self, code: Mapping[str, bytes]) -> None:
+        """Let a development node hold ``code`` at addresses where it has none, as the embedded ledger's block 0 does.
+
+        A node that cannot (``anvil_setCode``) stays as it is; what needs those contracts is then not offered.
+        """
+        for address, body in code.items():
+            if self.code(address):
+                continue
+            try:
+                self._node.write("anvil_setCode", _place(address), _hex(body))
+            except RpcError:
+                return
 
     def receipt(self, tx_hash: bytes) -> TxReceipt:
         """Return what the transaction did; raise ``NotFound`` if no block holds it."""
@@ -238,7 +255,7 @@ class RpcLedger:
         wanted: dict[str, Any] = {"topics": [_topic(topic) for topic in topics]}
         if place is not None:
             wanted["address"] = _place(place)
-        found, start = list[LogEntry](), from_block
+        found, start = list[LogEntry](), max(from_block, self.since)
         while start <= last:
             end = min(last, start + self._span - 1)
             page = self._page(wanted, start, end)
@@ -258,7 +275,7 @@ class RpcLedger:
 
     def _header(self, which: str) -> BlockInfo:
         found = self._ask("eth_getBlockByNumber", which, False)
-        if found is None:
+        if found is None and which.startswith("0x"):
             raise _no_block(int(which, 16))
         block = answers.parsed("eth_getBlockByNumber", answers.block, found)
         if which.startswith("0x") and block.number != int(which, 16):
@@ -308,7 +325,7 @@ class RpcLedger:
             if expected is None:
                 expected = self.nonce(to_text(sender))
             if given != expected:
-                raise _nonce_wrong(transaction, index, expected)
+                raise _nonce_wrong(transaction, index, expected, sent=0)
             following[sender] = expected + 1
 
     def _hand_over(self, transaction: Signed, index: int) -> None:
@@ -330,7 +347,7 @@ class RpcLedger:
         """Raise for a transaction that the node refused: somebody else took its nonce, or it cannot be included."""
         expected = self.nonce(to_text(bytes(transaction.sender)))
         if expected != int(transaction.transaction.nonce):
-            raise _nonce_wrong(transaction, index, expected) from exc
+            raise _nonce_wrong(transaction, index, expected, sent=index) from exc
         raise InvalidInput(
             "transaction_invalid",
             f"The node refused transaction {_hex(transaction.hash)}: {exc}.",
@@ -340,12 +357,12 @@ class RpcLedger:
     def _knows(self, tx_hash: bytes) -> bool:
         return self._ask("eth_getTransactionByHash", _hex(tx_hash)) is not None
 
-    def _await_inclusion(self, transaction: Signed, index: int, deadline: float) -> None:
+    def _await_inclusion(self, transaction: Signed, index: int, deadline: float, *, others: int) -> None:
         sender, nonce = to_text(bytes(transaction.sender)), int(transaction.transaction.nonce)
         while self._receipt(transaction.hash) is None:
             mined = self._nonce(sender, "latest")
             if mined > nonce and self._receipt(transaction.hash) is None:
-                raise _nonce_wrong(transaction, index, mined)  # another transaction of the account took its place
+                raise _nonce_wrong(transaction, index, mined, sent=others)  # another one of the account took its place
             if time.monotonic() > deadline:
                 raise self._not_included(transaction.hash)
             time.sleep(POLL_SECONDS)
@@ -408,7 +425,8 @@ def _topic(topic: Topic) -> str | list[str] | None:
     return _hex(topic) if isinstance(topic, bytes) else [_hex(one) for one in topic]
 
 
-def _nonce_wrong(transaction: Signed, index: int, expected: int) -> Conflict:
+def _nonce_wrong(transaction: Signed, index: int, expected: int, *, sent: int) -> Conflict:
+    """Return the conflict; ``sent`` others of the same list are on their way or in a block."""
     given = int(transaction.transaction.nonce)
     return Conflict(
         "nonce_wrong",
@@ -416,7 +434,12 @@ def _nonce_wrong(transaction: Signed, index: int, expected: int) -> Conflict:
         hint="Read the account's nonce again and sign anew.",
         expected=expected,
         given=given,
+        **({"sent": sent} if sent else {}),
     )
+
+
+def _slots(words: Mapping[int, int]) -> dict[str, dict[str, str]]:
+    return {"stateDiff": {f"0x{slot:064x}": f"0x{word:064x}" for slot, word in words.items()}}
 
 
 def _unknown(tx_hash: bytes) -> NotFound:

@@ -10,17 +10,20 @@ give the same output and the same events as unlimited gas did, not merely succee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from ethereum.crypto.hash import Hash32
 from ethereum.forks.prague.blocks import Header
-from ethereum.forks.prague.state import get_account
+from ethereum.forks.prague.fork_types import Address
+from ethereum.forks.prague.state import get_account, set_storage
 from ethereum.forks.prague.vm import BlockEnvironment
+from ethereum_types.bytes import Bytes32
+from ethereum_types.numeric import U256
 
-from rodagila.chain.execution import GAS_LIMIT, Call, Simulated, block_environment, simulate
+from rodagila.chain.execution import GAS_LIMIT, Call, Simulated, block_environment, simulate, unsealed_header
 from rodagila.chain.port import Reverted
 from rodagila.chain.world import World, executable
 from rodagila.core.errors import InvalidInput
@@ -41,19 +44,32 @@ class Moment:
     chain_id: int
     timestamp: int
 
+    def header(self, gas_used: int = 0) -> Header:
+        """Return the header of the block to come as far as it is known: it has no transactions and no new state."""
+        return unsealed_header(self.parent, self.hashes[-1], self.timestamp, gas_used)
+
 
 def called(moment: Moment, call: Call) -> bytes:
     """Return the call's output; raise ``Reverted`` with the contract's reason."""
-    return _succeeded(_run(moment, call, GAS_LIMIT)).output
+    return _succeeded(tried(moment, call)).output
 
 
 def estimated(moment: Moment, call: Call) -> int:
     """Return a sufficient gas limit, at most 1/64 above the least one; raise ``Reverted``."""
-    free = _succeeded(_run(moment, call, GAS_LIMIT))
+    return sufficient(moment, call, _succeeded(tried(moment, call)))
+
+
+def tried(moment: Moment, call: Call) -> Simulated:
+    """Return what the call does within its gas limit; ``Simulated.error`` says why it failed."""
+    return _tried(_environment(moment), call)
+
+
+def sufficient(moment: Moment, call: Call, free: Simulated) -> int:
+    """Return a gas limit with which the call does what it did, as ``free``, with all gas."""
 
     def same(limit: int) -> bool:
-        tried = _run(moment, call, limit)
-        return tried.error is None and tried.output == free.output and tried.logs == free.logs
+        again = tried(moment, replace(call, gas=limit))
+        return again.error is None and again.output == free.output and again.logs == free.logs
 
     low = free.gas_peak
     if same(low):
@@ -67,10 +83,16 @@ def estimated(moment: Moment, call: Call) -> int:
     return high
 
 
-def simulated(moment: Moment, calls: Sequence[Call]) -> list[Simulated]:
-    """Return what each call does on the state that those before it left; ``Simulated.error`` says why one failed."""
+def simulated(moment: Moment, calls: Sequence[Call], slots: Mapping[Address, Mapping[int, int]]) -> list[Simulated]:
+    """Return what each call does on the state that those before it left; ``Simulated.error`` says why one failed.
+
+    ``slots`` stand for what those storage slots hold before the first call.
+    """
     env = _environment(moment)
-    return [_tried(env, call, GAS_LIMIT) for call in calls]
+    for address, words in slots.items():
+        for slot, word in words.items():
+            set_storage(env.state, address, Bytes32(slot.to_bytes(32, "big")), U256(word))
+    return [_tried(env, call) for call in calls]
 
 
 def why(result: Simulated) -> str | None:
@@ -91,15 +113,13 @@ def reason(data: bytes) -> str:
     return f"error 0x{selector.hex()}" if data else "no reason given"
 
 
-def _run(moment: Moment, call: Call, gas: int) -> Simulated:
-    return _tried(_environment(moment), call, gas)
-
-
-def _tried(env: BlockEnvironment, call: Call, gas: int) -> Simulated:
+def _tried(env: BlockEnvironment, call: Call) -> Simulated:
     balance = int(get_account(env.state, call.sender).balance)
     if call.value > balance:
-        raise InvalidInput("transaction_invalid", f"The call carries {call.value} wei; its sender has {balance}.")
-    return simulate(env, call, gas)
+        raise InvalidInput(
+            "transaction_invalid", f"The call carries {call.value} wei; its sender has {balance}.", lacks="funds"
+        )
+    return simulate(env, call)
 
 
 def _environment(moment: Moment) -> BlockEnvironment:

@@ -56,7 +56,7 @@ def decode(raw: bytes, *, chain_id: int, index: int = 0) -> Signed:
             "transaction_invalid", f"Transaction {index} has {len(raw)} bytes; {MAX_TRANSACTION_BYTES} are allowed."
         )
     tx_hash = keccak256(raw)
-    tx = _decoded(raw, index)
+    tx = decoded(raw, index)
     given = _chain_id(tx)
     if given is None:
         raise RefusedByPolicy(
@@ -98,27 +98,32 @@ def refusal(
         )
     needed = int(max(calculate_intrinsic_cost(tx)))
     if gas < needed:
-        return invalid(signed.hash, index, f"has a gas limit of {gas}; it needs at least {needed}")
+        return invalid(signed.hash, index, f"has a gas limit of {gas}; it needs at least {needed}", lacks="gas")
     free = int(env.block_gas_limit - output.block_gas_used)
     if gas > free:
-        return invalid(signed.hash, index, f"has a gas limit of {gas}; the block has {free} left")
+        return invalid(signed.hash, index, f"has a gas limit of {gas}; the block has {free} left", lacks="room")
     price = int(tx.max_fee_per_gas if isinstance(tx, FeeMarketTransaction | SetCodeTransaction) else tx.gas_price)
     if price < int(env.base_fee_per_gas):
-        return invalid(signed.hash, index, f"pays {price} wei per gas; the base fee is {env.base_fee_per_gas}")
+        what = f"pays {price} wei per gas; the base fee is {env.base_fee_per_gas}"
+        return invalid(signed.hash, index, what, lacks="fee")
     cost = gas * price + int(tx.value)
     if cost > int(account.balance):
-        return invalid(signed.hash, index, f"may cost {cost} wei; its account has {account.balance}")
+        return invalid(signed.hash, index, f"may cost {cost} wei; its account has {account.balance}", lacks="funds")
     return None
 
 
-def invalid(tx_hash: bytes, index: int, reason: str) -> InvalidInput:
-    """Return the error for a transaction that no block can hold."""
+def invalid(tx_hash: bytes, index: int, reason: str, *, lacks: str = "") -> InvalidInput:
+    """Return the error for a transaction that no block can hold; ``lacks`` is gas, room, fee or funds."""
     return InvalidInput(
-        "transaction_invalid", f"Transaction {index} (0x{tx_hash.hex()}) {reason}.", transaction="0x" + tx_hash.hex()
+        "transaction_invalid",
+        f"Transaction {index} (0x{tx_hash.hex()}) {reason}.",
+        transaction="0x" + tx_hash.hex(),
+        **({"lacks": lacks} if lacks else {}),
     )
 
 
-def _decoded(raw: bytes, index: int) -> Transaction:
+def decoded(raw: bytes, index: int = 0) -> Transaction:
+    """Decode raw bytes without asking who signed them; raise ``InvalidInput``."""
     try:
         if raw and raw[0] >= 0xC0:
             tx: Transaction = rlp.decode_to(LegacyTransaction, raw)

@@ -83,6 +83,16 @@ class HexTrie:
         node = _deleted(self.node, _nibbles(key))
         return self if node is self.node else HexTrie(node)
 
+    def proof(self, key: bytes) -> list[bytes]:
+        """Return the encoded nodes from the root towards ``key``, which show its value or that it has none."""
+        nodes, node, path = list[bytes](), self.node, _nibbles(key)
+        while node is not None:
+            encoded = _encoded(node)
+            if not nodes or len(encoded) >= 32:  # a shorter one is within its parent
+                nodes.append(encoded)
+            node, path = _below(node, path)
+        return nodes
+
     def root(self) -> bytes:
         """Return the 32-byte Merkle root."""
         if self.node is None:
@@ -90,6 +100,15 @@ class HexTrie:
         ref = _reference(self.node)
         # A root node shorter than 32 bytes is hashed all the same.
         return ref[1:] if len(ref) == 33 else keccak256(ref)
+
+
+def _below(node: Node, path: bytes) -> tuple[Node | None, bytes]:
+    """Return the next node on the way along ``path`` and the rest of it."""
+    if isinstance(node, Branch):
+        return (node.children[path[0]], path[1:]) if path else (None, path)
+    if isinstance(node, Extension) and path.startswith(node.path):
+        return node.child, path[len(node.path) :]
+    return None, path
 
 
 def _nibbles(key: bytes) -> bytes:

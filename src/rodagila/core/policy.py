@@ -1,7 +1,8 @@
 """The policy of a DAO: versioned, hashed rules. Every constant of MECHANISM is a field here.
 
 ``rodagila.govern`` reads it from a file and reports errors by line; this module only holds the values.
-Shares are integers in millionths (ppm), money is atomic units, cosine thresholds are millionths.
+Shares are integers in millionths (ppm), money is atomic units, cosine thresholds are millionths. The DAO's token has 18
+decimals; a policy counts whole tokens, because a JSON number would lose such an integer.
 
 >>> Policy(name="docs").policy_hash() == Policy(name="docs").policy_hash()
 True
@@ -110,6 +111,32 @@ class ChallengeRules:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRules:
+    """The supply rule of the DAO's token, fixed at launch; ``cap``, ``founders`` and ``per_turn`` in whole tokens.
+
+    Turn t issues at most ``per_turn`` halved once for each ``halving_turns`` turns before it, and never beyond the cap.
+    """
+
+    name: str = "Data DAO token"
+    symbol: str = "DATA"
+    cap: int = 100_000_000
+    founders: int = 20_000_000
+    per_turn: int = 1_000_000
+    halving_turns: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class GovernanceRules:
+    """How proposals are decided; ``proposal_threshold_ppm`` in millionths of the token's cap."""
+
+    voting_delay_seconds: int = 86_400
+    voting_period_seconds: int = 3 * 86_400
+    proposal_threshold_ppm: int = 1_000
+    quorum_percent: int = 4
+    timelock_seconds: int = 2 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRules:
     """The vertical model: task, ridge strength (millionths) and bootstrap size of the metric's interval."""
 
@@ -136,6 +163,8 @@ class Policy:
     queries: QueryRules = field(default_factory=QueryRules)
     feedback: FeedbackRules = field(default_factory=FeedbackRules)
     challenge: ChallengeRules = field(default_factory=ChallengeRules)
+    token: TokenRules = field(default_factory=TokenRules)
+    governance: GovernanceRules = field(default_factory=GovernanceRules)
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that is hashed and published."""
@@ -167,4 +196,6 @@ SECTIONS: dict[str, Any] = {
     "queries": QueryRules,
     "feedback": FeedbackRules,
     "challenge": ChallengeRules,
+    "token": TokenRules,
+    "governance": GovernanceRules,
 }

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from rodagila.core.money import PPM
 from rodagila.core.policy import Policy
 
+FIXED = ("name", "challenge", "token", "governance")
+"""Parts of a policy that a launch writes into contracts or into the model line's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -30,6 +33,7 @@ class Conflict:
 def conflicts_in(policy: Policy) -> Iterator[Conflict]:
     """Yield every conflict of ``policy``."""
     yield from _pool_conflicts(policy)
+    yield from _token_conflicts(policy)
     records, value, bond = policy.records, policy.value, policy.bond
     if records.min_chars > records.max_bytes:
         yield Conflict(
@@ -50,6 +54,46 @@ def conflicts_in(policy: Policy) -> Iterator[Conflict]:
             f"newcomers would bond {bond.newcomer_multiplier} times a record's pay and others {bond.multiplier} times",
             "Give newcomers at most the multiplier of the others.",
         )
+
+
+def _token_conflicts(policy: Policy) -> Iterator[Conflict]:
+    token = policy.token
+    if token.founders > token.cap:
+        yield Conflict(
+            ("token.founders", "token.cap"),
+            f"the founders would get {token.founders:,} tokens, more than the {token.cap:,} there can ever be",
+            "Lower founders or raise cap.",
+        )
+    elif token.per_turn and token.founders == token.cap:
+        yield Conflict(
+            ("token.founders", "token.cap", "token.per_turn"),
+            "the founders would get every token there can ever be, so no turn can issue any",
+            "Lower founders, raise cap, or set per_turn to 0.",
+        )
+    threshold = policy.governance.proposal_threshold_ppm
+    if token.founders * PPM < token.cap * threshold:
+        yield Conflict(
+            ("governance.proposal_threshold", "token.founders"),
+            "the founders' tokens would not suffice to propose anything, and nobody else has any at first",
+            "Lower proposal_threshold or raise founders.",
+        )
+
+
+def changes_of_what_is_fixed(before: Policy, after: Policy) -> Iterator[Conflict]:
+    """Yield what a new version of a launched DAO's policy may not change, because its contracts hold it for ever."""
+    if after.version != before.version + 1:
+        yield Conflict(
+            ("version",),
+            f"version {after.version} would follow version {before.version}",
+            f"Give version {before.version + 1}.",
+        )
+    for name in FIXED:
+        if getattr(before, name) != getattr(after, name):
+            yield Conflict(
+                (name,),
+                f"{name} was fixed when the DAO was launched",
+                "Keep what `roda dao show` tells; the voting rules are changed on the governor itself.",
+            )
 
 
 def _pool_conflicts(policy: Policy) -> Iterator[Conflict]:

@@ -129,6 +129,19 @@ FIELDS: tuple[Field, ...] = (
         "challenge", "window_seconds", "duration", 1, 30 * DAY, "How long a posted root can be disputed before claims."
     ),
     Field("challenge", "root_bond", "amount", 0, 10**9 * UNIT, "What stands behind a posted root."),
+    Field("token", "name", "text", 1, 64, "What the DAO's token is called; voting power and reward for data."),
+    Field("token", "symbol", "text", 1, 11, "The token's short name, as wallets show it."),
+    Field("token", "cap", "count", 1, 10**12, "Most whole tokens there can ever be."),
+    Field("token", "founders", "count", 1, 10**12, "Whole tokens made at launch for the founders' account."),
+    Field("token", "per_turn", "count", 0, 10**12, "Whole tokens that one turn may issue at first."),
+    Field("token", "halving_turns", "count", 1, 1_000_000, "Turns after which what one turn may issue is halved."),
+    Field(
+        "governance", "voting_delay_seconds", "duration", 1, 30 * DAY, "From a proposal to its vote; power counts then."
+    ),
+    Field("governance", "voting_period_seconds", "duration", 1, 30 * DAY, "How long a proposal can be voted on."),
+    Field("governance", "proposal_threshold_ppm", "share", 1, PPM // 20, "Share of the cap that it takes to propose."),
+    Field("governance", "quorum_percent", "count", 1, 50, "Percent of all tokens that must take part in a vote."),
+    Field("governance", "timelock_seconds", "duration", 1, 30 * DAY, "From a decided proposal to its execution."),
 )
 """Every field of a policy, in the order of the file."""
 
@@ -144,6 +157,8 @@ SECTION_MEANINGS: dict[str, str] = {
     "queries": "The committed validation queries.",
     "feedback": "What is done with what people say about answers.",
     "challenge": "How a settlement can be disputed.",
+    "token": "The DAO's token and the supply rule that holds for ever.",
+    "governance": "How the holders of the token decide.",
 }
 
 DEFAULTS = Policy(name="")

@@ -12,6 +12,7 @@ response's bytes are forgotten when no retry can ask for them any more.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from rodagila.store.database import Database
 _INSERT = insert(schema.call)
 CLAIMED = "claimed"
 SERVED = "served"
+ORPHANED = "orphaned"
+"""Served, but the chain dropped the payment and it cannot be settled again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Calls:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def database(self) -> Database:
+        """Where the table is."""
+        return self._database
 
     def get(self, payment: bytes) -> Call | None:
         """Return the call that this payment paid or is about to pay."""
@@ -115,6 +123,22 @@ class Calls:
         with self._database.begin() as connection:
             connection.execute(delete(table).where(table.c.id == payment.hex(), table.c.state == CLAIMED))
 
+    def resettle(self, old: bytes, new: bytes) -> None:
+        """Note that a payment stands in another transaction, after a reorganisation of the chain."""
+        table = schema.call
+        with self._database.begin() as connection:
+            for row in connection.execute(select(table).where(table.c.transaction == old.hex())).all():
+                names = json.loads(row.headers)
+                names["settlement"] = _renamed(names.get("settlement", ""), old, new)
+                values = {"transaction": new.hex(), "state": SERVED, "headers": json.dumps(names)}
+                connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+    def orphan(self, transaction: bytes) -> None:
+        """Mark the call of a payment that the chain dropped for good."""
+        table = schema.call
+        with self._database.begin() as connection:
+            connection.execute(update(table).where(table.c.transaction == transaction.hex()).values(state=ORPHANED))
+
     def forget_responses(self, created_before: int) -> int:
         """Drop the bytes of responses served to calls older than this; receipts stay. Returns how many."""
         table = schema.call
@@ -125,6 +149,11 @@ class Calls:
     def _known(self, call: Call) -> bool:
         named = call.identifier is not None and self.named(call.payer, call.identifier) is not None
         return named or self.get(call.id) is not None
+
+
+def _renamed(settlement: str, old: bytes, new: bytes) -> str:
+    """Return the value of ``PAYMENT-RESPONSE`` with another transaction in it."""
+    return base64.b64encode(base64.b64decode(settlement).replace(old.hex().encode(), new.hex().encode())).decode()
 
 
 def _answered(call: Call) -> dict[str, Any]:

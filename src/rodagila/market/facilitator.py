@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode as abi_decode
@@ -24,6 +25,7 @@ from rodagila.chain.port import Ledger, Reverted
 from rodagila.core.errors import Conflict, RodaError, Unreachable
 from rodagila.core.hashing import from_hex, hex0x, keccak
 from rodagila.market.prices import network_of
+from rodagila.market.settlements import Settlements
 
 if TYPE_CHECKING:
     from x402.mechanisms.evm.types import TransactionReceipt
@@ -48,9 +50,10 @@ _REASONS = {
 class LedgerFacilitatorSigner:
     """The SDK's port to a chain, over our ledger; sends one transaction at a time from one account."""
 
-    def __init__(self, ledger: Ledger, account: LocalAccount) -> None:
+    def __init__(self, ledger: Ledger, account: LocalAccount, settlements: Settlements | None = None) -> None:
         self._ledger = ledger
         self._account = account
+        self._settlements = settlements if ledger.confirmations else None
         self._sending = threading.Lock()
         self._local = threading.local()
 
@@ -67,11 +70,12 @@ class LedgerFacilitatorSigner:
         return [str(self._account.address)]
 
     def read_contract(self, address: str, abi: list[dict[str, Any]], function_name: str, *args: Any) -> Any:
-        """Run a call and return its decoded output; a refusal names the token's reason."""
+        """Run a call as the account that sends, as the SDK's own signer does; a refusal names the token's reason."""
         from x402.mechanisms.evm.multicall import encode_contract_call
 
         data = encode_contract_call(abi, function_name, *args)
-        output = self._guarded(self._ledger.call, to_checksum_address(address), data)
+        call = partial(self._ledger.call, sender=str(self._account.address))
+        output = self._guarded(call, to_checksum_address(address), data)
         return _decoded(abi, function_name, output)
 
     def verify_typed_data(
@@ -140,11 +144,15 @@ class LedgerFacilitatorSigner:
             for attempt in range(1, NONCE_ATTEMPTS + 1):
                 raw = self._signed(to, data, self._ledger.nonce(sender), gas)
                 try:
-                    return self._ledger.send(raw)
+                    tx_hash = self._ledger.send(raw)
                 except Conflict as conflict:
                     # The same key may sign elsewhere in this home, so a nonce can be gone between reading and sending.
                     if conflict.code != "nonce_wrong" or attempt == NONCE_ATTEMPTS:
                         raise
+                    continue
+                if self._settlements is not None:
+                    self._settlements.note(self._ledger.chain_id, raw)
+                return tx_hash
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _signed(self, to: str, data: bytes, nonce: int, gas: int) -> bytes:
@@ -165,13 +173,13 @@ class LedgerFacilitatorSigner:
 class LedgerFacilitator:
     """The SDK's facilitator with its two EVM schemes, called in process."""
 
-    def __init__(self, ledger: Ledger, account: LocalAccount) -> None:
+    def __init__(self, ledger: Ledger, account: LocalAccount, settlements: Settlements | None = None) -> None:
         from x402.facilitator import x402FacilitatorSync
         from x402.mechanisms.evm.batch_settlement.facilitator import BatchSettlementEvmFacilitator
         from x402.mechanisms.evm.exact.facilitator import ExactEvmScheme
 
         self.network = network_of(ledger.chain_id)
-        self.signer = LedgerFacilitatorSigner(ledger, account)
+        self.signer = LedgerFacilitatorSigner(ledger, account, settlements)
         self._facilitator = x402FacilitatorSync()
         self._facilitator.register([self.network], ExactEvmScheme(self.signer))
         self._facilitator.register([self.network], BatchSettlementEvmFacilitator(self.signer))

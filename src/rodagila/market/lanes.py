@@ -25,6 +25,7 @@ from eth_account.signers.local import LocalAccount
 
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.predeploys import ERC3009_COLLECTOR
+from rodagila.chain.tokens import Token
 from rodagila.core.errors import Conflict, Corrupted, InvalidInput, PaymentFailed
 from rodagila.core.hashing import from_hex, hex0x, keccak_abi
 from rodagila.core.typed_data import checksummed, recover_digest, sign_digest
@@ -273,7 +274,8 @@ class LanePayer:
         signed = authorize_receipt(
             self._account,
             chain_id=self._chain_id,
-            token=self._token,
+            # The terms name the token's EIP-712 domain, as x402 has it; a wrong one makes a signature good for nothing.
+            token=Token(self._token, str(terms["extra"]["name"]), str(terms["extra"]["version"])),
             receiver=ERC3009_COLLECTOR,
             value=amount,
             valid_before=int(time.time()) + PAYMENT_SECONDS,

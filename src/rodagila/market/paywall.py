@@ -30,6 +30,7 @@ from rodagila.market.outcome import Answer, PaidAnswer
 from rodagila.market.payments import BATCH, Payment, VoucherPayment, decode_payment
 from rodagila.market.prices import Quote, Token, network_of
 from rodagila.market.refunds import Refunds
+from rodagila.market.settlements import Settlements
 from rodagila.market.terms import Terms, schemes
 from rodagila.market.till import Till
 from rodagila.market.vouchers import ChannelScheme
@@ -61,7 +62,7 @@ class Paywall:
         takes_channels = channels is not None and hub.present()
         self.terms = Terms(token, network_of(ledger.chain_id), gateway, schemes(takes_channels), clock)
         self.till = Till(gateway, calls, self.terms, clock)
-        self.facilitator = LedgerFacilitator(ledger, gateway)
+        self.facilitator = LedgerFacilitator(ledger, gateway, Settlements(calls.database))
         self._exact = ExactScheme(ledger, token, self.till, self.facilitator)
         self.vouchers: ChannelScheme | None = None
         self.claimer: Claimer | None = None
@@ -93,6 +94,11 @@ class Paywall:
         if not isinstance(payment, VoucherPayment) or payment.kind != "refund":
             raise self.till.demand(quote, "payment_invalid", "Only a refund can be asked for at this address.")
         return self._refunds.serve(payment, terms, quote)
+
+    def recheck(self) -> None:
+        """Read every channel anew, after the chain dropped something that was sent."""
+        if self.vouchers is not None:
+            self.vouchers.watch.recheck()
 
     def _read(self, header: str | None, quote: Quote) -> tuple[Payment | VoucherPayment, PaymentRequirements]:
         if header is None:

@@ -15,12 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rodagila.chain.authorization import TOKEN_NAME, TOKEN_VERSION
+from rodagila.chain.tokens import Token
 from rodagila.core.messages import Domain
 from rodagila.core.policy import ChannelRules, PriceRules
 
 if TYPE_CHECKING:
     from x402.schemas import AssetAmount
+
+__all__ = ["PAID_ROUTES", "Quote", "Token", "asset_amount", "network_of", "price_of"]
 
 SEARCH = "/v1/search"
 CLASSIFY = "/v1/classify"
@@ -32,15 +34,6 @@ PAYMENT_SECONDS = 120
 """How long a signed payment stays good: a slow answer fits, and a lost one is worthless soon."""
 
 WITHDRAW_DELAY = ChannelRules().withdraw_delay_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The pay token: its address and the name and version of its EIP-712 domain; always six decimals."""
-
-    address: str
-    name: str = TOKEN_NAME
-    version: str = TOKEN_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class ChannelWatch:
             self._renewed = began
             return changed
 
+    def recheck(self) -> None:
+        """Read every stored channel anew: a deposit that the chain dropped leaves no event to read."""
+        for channel in self._store.list():
+            self.refresh(channel.id)
+
     def refresh(self, channel_id: bytes) -> Channel | None:
         """Read one stored channel anew from the ledger and return it, None if it is not stored."""
         if self._store.get(channel_id) is None:

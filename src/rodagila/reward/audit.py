@@ -2,10 +2,11 @@
 
 Four comparisons, each independent of the operator's word:
 
-    within   every root, payout, slash and sum of the file against what its own facts give
-    chain    previous turn's file: cumulative payouts, rollover, exclusions, earlier contributions and their vectors
+    within   every root, payout, slash, issue of tokens and sum of the file against what its own facts give
+    chain    previous turn's file: cumulative payouts and tokens, rollover, exclusions, earlier contributions, vectors
     model    hash and metrics of the model against training it again
-    ledger   posted roots and public hash, batches in log order, policy, opening commitment, model, fees, bonds
+    ledger   posted roots and public hash, batches in log order, the policy that the turn was opened under, the supply
+             rule, opening commitment, model, fees, bonds
 
 An honest file gives no line. A difference names the thing, what was expected (recomputed) and what was found.
 
@@ -22,16 +23,18 @@ import numpy as np
 
 from rodagila.core.errors import RodaError
 from rodagila.core.hashing import hex0x
+from rodagila.core.money import TOKEN_UNIT
 from rodagila.reward.facts import Computed, ModelClaim, TurnFacts, compute, next_excluded, target_names
 from rodagila.reward.laws import check_facts
-from rodagila.reward.ledger import LedgerTurn, LedgerView
+from rodagila.reward.ledger import LedgerTurn, LedgerView, Supply
 from rodagila.reward.model_check import recompute_model
 from rodagila.reward.public import PublicTurn, public_hash
 from rodagila.reward.roots import contributions_root, turn_commitment
 
 ModelCheck = Callable[[TurnFacts], ModelClaim]
 """Recomputes the model's hash and metrics from the facts; the parent is taken as given."""
-NUMBERS = ("lambda_ppm", "pool", "payable", "paid", "dust", "rollover")
+NUMBERS = ("lambda_ppm", "pool", "payable", "paid", "dust", "rollover", "issuable", "issued")
+CONTRACTS = ("rewards", "bonds", "dao_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def _within(public: PublicTurn, computed: Computed) -> Iterator[str]:
         yield from _differs(name.removesuffix("_ppm"), getattr(true, name), getattr(stated, name))
     yield from _tables("payout", true.payouts, stated.payouts)
     yield from _tables("slash", true.slashes, stated.slashes)
+    yield from _tables("tokens", true.tokens, stated.tokens)
     yield from _differs("root names", sorted(true.roots), sorted(stated.roots))
 
 
@@ -145,6 +149,7 @@ def _chain(facts: TurnFacts, previous: PublicTurn | None) -> Iterator[str]:
         yield from _differs("turn without an earlier file", 1, facts.turn)
         yield from _differs("rollover_in of the first turn", 0, facts.rollover_in)
         yield from _tables("cumulative payout before the first turn", {}, facts.previous)
+        yield from _tables("cumulative tokens before the first turn", {}, facts.previous_issued)
         yield from _differs("exclusions of the first turn", (), facts.excluded)
         yield from _differs("parent model of the first turn", bytes(32), facts.model.parent)
         return
@@ -152,9 +157,11 @@ def _chain(facts: TurnFacts, previous: PublicTurn | None) -> Iterator[str]:
     yield from _differs("turn", previous.facts.turn + 1, facts.turn)
     yield from _differs("rollover_in", before.outcome.rollover, facts.rollover_in)
     yield from _tables("cumulative payout before the turn", before.settlement.cumulative, facts.previous)
+    yield from _tables("cumulative tokens before the turn", before.settlement.cumulative_issued, facts.previous_issued)
     yield from _differs("exclusions", next_excluded(previous.facts, before.values), facts.excluded)
     yield from _differs("parent model", previous.facts.model.hash, facts.model.parent)
-    for name in ("domain", "rewards", "embedder"):
+    yield from _differs("supply rule", previous.facts.policy.token, facts.policy.token)
+    for name in ("domain", *CONTRACTS, "embedder"):
         yield from _differs(name, getattr(previous.facts, name), getattr(facts, name))
     yield from _earlier_records(facts, previous.facts)
 
@@ -191,7 +198,12 @@ def _model(facts: TurnFacts, check_model: ModelCheck) -> Iterator[str]:
 
 def _site(facts: TurnFacts, ledger: LedgerView) -> Iterator[str]:
     yield from _differs("domain", ledger.domain(), facts.domain)
-    yield from _differs("rewards contract", ledger.rewards(), facts.rewards)
+    stated, rule = ledger.contracts(), facts.policy.token
+    for name in CONTRACTS:
+        yield from _differs(f"contract {name}", stated[name], getattr(facts, name))
+    cap, founders, per_turn = (whole * TOKEN_UNIT for whole in (rule.cap, rule.founders, rule.per_turn))
+    supply = Supply(cap, founders, per_turn, rule.halving_turns)
+    yield from _differs("supply rule on the ledger", ledger.supply(), supply)
 
 
 def _batches(facts: TurnFacts, ledger: LedgerView) -> Iterator[str]:
@@ -218,6 +230,7 @@ def _ledger(public: PublicTurn, computed: Computed, stated: LedgerTurn) -> Itera
     yield from _differs("model hash on the ledger", facts.model.hash, stated.model_hash)
     yield from _differs("parent model on the ledger", facts.model.parent, stated.parent_model)
     yield from _differs("paid on the ledger", true.paid, stated.paid)
+    yield from _differs("issued on the ledger", true.issued, stated.issued)
     if stated.pool is not None:
         yield from _differs("pool on the ledger", true.pool, stated.pool)
     yield from _tables("fees", stated.fees, {fee.account: fee.amount for fee in facts.fees})
@@ -233,6 +246,7 @@ def _ledger_roots(public: PublicTurn, computed: Computed, stated: LedgerTurn) ->
     pairs = {
         "payouts on the ledger": (stated.payout_root, roots["payouts"]),
         "slashes on the ledger": (stated.slash_root, roots["slashes"]),
+        "tokens on the ledger": (stated.token_root, roots["tokens"]),
         "contributions on the ledger": (stated.data_root, roots["contributions"]),
         "proofs on the ledger": (stated.proofs_root, roots["proofs"]),
         "commitment on the ledger": (stated.commitment, commitment),

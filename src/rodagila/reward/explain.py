@@ -1,6 +1,7 @@
 """Explanation of a payout: from the pool to the leaf, record by record, recomputed from the public file.
 
-pool -> lambda -> payable -> share of value -> pay of each record -> total of the turn -> cumulative -> leaf and proof.
+pool -> lambda -> payable -> share of value -> pay of each record -> total of the turn -> cumulative -> leaf and proof;
+beside it the DAO's tokens: what the turn may issue -> the same share -> total -> cumulative -> leaf and proof.
 
 Example: ``print(explain(public, account).as_text())``.
 """
@@ -12,11 +13,17 @@ from typing import Any
 
 from rodagila.core.errors import NotFound
 from rodagila.core.hashing import hex0x
-from rodagila.core.money import PPM, format_amount
+from rodagila.core.money import PPM, format_amount, format_tokens
 from rodagila.reward.facts import ACCEPTED, REFUSED, Computed, accepted_places, compute
 from rodagila.reward.public import PublicTurn
+from rodagila.reward.tree import TurnTree
 from rodagila.value.cosine import ONE
 from rodagila.value.neighbours import UNIT
+
+AMOUNTS = (
+    *("pool", "payable", "total", "slashed", "before", "cumulative"),
+    *("issuable", "tokens", "tokens_before", "tokens_cumulative"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class RecordLine:
     s: int
     queries_helped: int
     pay: int
+    issue: int
     slash: int
     reason: str
 
@@ -56,15 +64,22 @@ class Explanation:
     leaf: str
     proof: tuple[str, ...]
     root: str
+    issuable: int
+    tokens: int
+    tokens_before: int
+    tokens_cumulative: int
+    token_leaf: str
+    token_proof: tuple[str, ...]
+    token_root: str
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object; amounts and values are text, because they exceed what JSON numbers hold."""
         body = asdict(self)
-        for name in ("pool", "payable", "total", "slashed", "before", "cumulative"):
+        for name in AMOUNTS:
             body[name] = str(body[name])
         for line in body["records"]:
-            line.update({name: str(line[name]) for name in ("u", "v", "s", "pay", "slash")})
-        return body | {"records": list(body["records"]), "proof": list(self.proof)}
+            line.update({name: str(line[name]) for name in ("u", "v", "s", "pay", "issue", "slash")})
+        return body | {name: list(body[name]) for name in ("records", "proof", "token_proof")}
 
     def as_text(self, limit: int = 20) -> str:
         """Return lines for a person; at most ``limit`` records, those that moved most money first."""
@@ -80,6 +95,10 @@ class Explanation:
             f"cumulative {format_amount(self.before)} + {format_amount(self.total)} = {format_amount(self.cumulative)}",
             f"leaf {self.leaf or 'none'}",
             f"root {self.root}",
+            f"tokens of the DAO: the same share of {format_tokens(self.issuable)} = {format_tokens(self.tokens)},"
+            f" cumulative {format_tokens(self.tokens_cumulative)}",
+            f"token leaf {self.token_leaf or 'none'}",
+            f"token root {self.token_root}",
             "",
             f"{'place':>6}  {'pay':>10}  {'slash':>8}  why",
         ]
@@ -99,11 +118,13 @@ def explain(public: PublicTurn, account: str, computed: Computed | None = None) 
     facts, done = public.facts, computed or compute(public.facts)
     lines = tuple(_lines(public, account, done))
     cumulative = done.settlement.cumulative.get(account, 0)
-    if not lines and not cumulative:
+    tokens = done.settlement.cumulative_issued.get(account, 0)
+    if not lines and not cumulative and not tokens:
         raise NotFound("account_unknown", f"{account} has no records and no payout up to turn {facts.turn}.")
     worth = sum(v for v, s in zip(done.values.v, done.values.s, strict=True) if s >= 0)
     own = sum(line.v for line in lines if line.s >= 0)
-    tree = done.payout_tree
+    leaf, proof = _place(done.payout_tree, account)
+    token_leaf, token_proof = _place(done.token_tree, account)
     return Explanation(
         account=account,
         turn=facts.turn,
@@ -116,10 +137,24 @@ def explain(public: PublicTurn, account: str, computed: Computed | None = None) 
         slashed=sum(line.slash for line in lines),
         before=facts.previous.get(account, 0),
         cumulative=cumulative,
-        leaf=hex0x(tree.leaf_of(account)) if cumulative else "",
-        proof=tuple(hex0x(node) for node in tree.proof_of(account)) if cumulative else (),
-        root=hex0x(tree.root),
+        leaf=leaf,
+        proof=proof,
+        root=hex0x(done.payout_tree.root),
+        issuable=done.outcome.issuable,
+        tokens=done.outcome.tokens.get(account, 0),
+        tokens_before=facts.previous_issued.get(account, 0),
+        tokens_cumulative=tokens,
+        token_leaf=token_leaf,
+        token_proof=token_proof,
+        token_root=hex0x(done.token_tree.root),
     )
+
+
+def _place(tree: TurnTree, account: str) -> tuple[str, tuple[str, ...]]:
+    """Return the leaf of ``account`` and its proof as hex, empty if it has none."""
+    if all(row[0] != account for row in tree.rows):
+        return "", ()
+    return hex0x(tree.leaf_of(account)), tuple(hex0x(node) for node in tree.proof_of(account))
 
 
 def _lines(public: PublicTurn, account: str, done: Computed) -> list[RecordLine]:
@@ -140,7 +175,7 @@ def _lines(public: PublicTurn, account: str, done: Computed) -> list[RecordLine]
 def _other(status: int, name: tuple[int, str, int]) -> RecordLine:
     reason = "refused by the checks" if status == REFUSED else f"the same text as the record at place {status}"
     place, contribution, turn = name
-    return RecordLine(place, contribution, turn, False, 0, 0, 0, 0, 0, 0, 0, 0, reason)
+    return RecordLine(place, contribution, turn, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, reason)
 
 
 def _accepted(public: PublicTurn, done: Computed, row: int, name: tuple[int, str, int]) -> RecordLine:
@@ -157,6 +192,7 @@ def _accepted(public: PublicTurn, done: Computed, row: int, name: tuple[int, str
         s=int(values.s[row]),
         queries_helped=int(values.helped[row]),
         pay=done.settlement.pays[row],
+        issue=done.settlement.issues[row],
         slash=done.settlement.slashes[row],
         reason=_reason(public, done, row, place),
     )

@@ -1,8 +1,8 @@
 """The facts of a turn and what follows from them: one pure function from public inputs to money.
 
-``TurnFacts`` holds everything that values and payouts depend on; ``compute`` derives the values, the settlement, both
-trees and all roots. The operator computes once to publish; an auditor or an owner computes again to compare. Sources:
-MECHANISM 1 (steps 1 - 8) and 6.
+``TurnFacts`` holds everything that values and payouts depend on; ``compute`` derives the values, the settlement, the
+three trees and all roots. The operator computes once to publish; an auditor or an owner computes again to compare.
+Sources: MECHANISM 1 (steps 1 - 8) and 6.
 
 >>> ContributionEntry(bytes(32), "0x" + "11" * 20, 1, 2, 0, (ACCEPTED, 0)).accepted
 1
@@ -18,8 +18,16 @@ from rodagila.core.messages import Domain
 from rodagila.core.policy import Policy
 from rodagila.core.vectors import Int64Array
 from rodagila.reward.roots import Fee, contributions_root, examples_root, usage_root
-from rodagila.reward.settlement import BondedContribution, Settlement, SettlementInputs, lambda_of, pool_of, settle
-from rodagila.reward.tree import Site, TurnTree, payout_tree, slash_tree
+from rodagila.reward.settlement import (
+    BondedContribution,
+    Settlement,
+    SettlementInputs,
+    issuable_of,
+    lambda_of,
+    pool_of,
+    settle,
+)
+from rodagila.reward.tree import Site, TurnTree, payout_tree, slash_tree, token_tree
 from rodagila.value.coverage import Examples
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
 
@@ -65,12 +73,15 @@ class TurnFacts:
     """The public inputs of a turn.
 
     ``records``: accepted records of turns 1 .. ``turn`` in place order; every target is a code into ``targets``.
-    ``excluded``: places of records slashed in earlier turns. ``previous``: cumulative payouts before the turn.
-    ``salt`` opens the turn's commitment.
+    ``excluded``: places of records slashed in earlier turns. ``previous``: cumulative payouts before the turn,
+    ``previous_issued``: cumulative tokens of the DAO before it. ``salt`` opens the turn's commitment. ``policy`` is the
+    version that the turn was opened under. ``rewards``, ``bonds``, ``dao_token``: the contracts that leaves name.
     """
 
     domain: Domain
     rewards: str
+    bonds: str
+    dao_token: str
     turn: int
     policy: Policy
     code_version: str
@@ -88,13 +99,17 @@ class TurnFacts:
     fees: tuple[Fee, ...]
     rollover_in: int
     previous: dict[str, int]
+    previous_issued: dict[str, int]
     model: ModelClaim
     proofs_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What follows from the facts; ``payouts`` of this turn by account, ``slashes`` by bonded contribution id."""
+    """What follows from the facts; ``payouts`` of this turn by account, ``slashes`` by bonded contribution id.
+
+    ``issued`` of ``issuable`` are the atomic units of the DAO's token that the turn issues, ``tokens`` by account.
+    """
 
     lambda_ppm: int
     pool: int
@@ -104,6 +119,9 @@ class Outcome:
     rollover: int
     payouts: dict[str, int]
     slashes: dict[bytes, int]
+    issuable: int
+    issued: int
+    tokens: dict[str, int]
     roots: dict[str, bytes]
 
 
@@ -115,6 +133,7 @@ class Computed:
     settlement: Settlement
     payout_tree: TurnTree
     slash_tree: TurnTree
+    token_tree: TurnTree
     outcome: Outcome
 
 
@@ -167,26 +186,32 @@ def value_inputs(facts: TurnFacts) -> ValueInputs:
 def compute(facts: TurnFacts) -> Computed:
     """Return everything that follows from ``facts``; raises ``RodaError`` if they cannot be a turn's."""
     values = value_records(value_inputs(facts))
-    settlement = settle(
-        SettlementInputs(
-            turn=facts.turn,
-            pool=pool_of(sum(fee.amount for fee in facts.fees), facts.policy.pool, facts.rollover_in),
-            lambda_ppm=lambda_of(facts.model.metric_ppm - facts.model.baseline_ppm, facts.policy.pool),
-            contributions=tuple(
-                BondedContribution(entry.id, entry.owner, entry.turn, entry.count, entry.bond)
-                for entry in facts.contributions
-            ),
-            source=accepted_sources(facts),
-            v=values.v,
-            s=values.s.tolist(),
-            previous=facts.previous,
-        )
+    settlement = settle(_settlement_inputs(facts, values))
+    chain = facts.domain.chain_id
+    payouts = payout_tree(Site(chain, facts.rewards), facts.turn, settlement.cumulative)
+    owners = {entry.id: entry.owner for entry in facts.contributions}
+    slashes = slash_tree(Site(chain, facts.bonds), facts.turn, settlement.slash_of, owners)
+    tokens = token_tree(Site(chain, facts.dao_token), facts.turn, settlement.cumulative_issued)
+    roots = {**fact_roots(facts), "payouts": payouts.root, "slashes": slashes.root, "tokens": tokens.root}
+    return Computed(values, settlement, payouts, slashes, tokens, _outcome(settlement, roots))
+
+
+def _settlement_inputs(facts: TurnFacts, values: ValueResult) -> SettlementInputs:
+    return SettlementInputs(
+        turn=facts.turn,
+        pool=pool_of(sum(fee.amount for fee in facts.fees), facts.policy.pool, facts.rollover_in),
+        lambda_ppm=lambda_of(facts.model.metric_ppm - facts.model.baseline_ppm, facts.policy.pool),
+        contributions=tuple(
+            BondedContribution(entry.id, entry.owner, entry.turn, entry.count, entry.bond)
+            for entry in facts.contributions
+        ),
+        source=accepted_sources(facts),
+        v=values.v,
+        s=values.s.tolist(),
+        previous=facts.previous,
+        issuable=issuable_of(facts.turn, facts.policy.token),
+        previous_issued=facts.previous_issued,
     )
-    site = Site(facts.domain.chain_id, facts.rewards)
-    payouts = payout_tree(site, facts.turn, settlement.cumulative)
-    slashes = slash_tree(site, facts.turn, settlement.slash_of)
-    roots = {**fact_roots(facts), "payouts": payouts.root, "slashes": slashes.root}
-    return Computed(values, settlement, payouts, slashes, _outcome(settlement, roots))
 
 
 def fact_roots(facts: TurnFacts) -> dict[str, bytes]:
@@ -210,5 +235,8 @@ def _outcome(settlement: Settlement, roots: dict[str, bytes]) -> Outcome:
         rollover=settlement.rollover,
         payouts=settlement.payouts,
         slashes=settlement.slash_of,
+        issuable=settlement.issuable,
+        issued=settlement.issued,
+        tokens=settlement.tokens,
         roots=roots,
     )

@@ -16,6 +16,10 @@ from rodagila.core.money import PPM
 from rodagila.core.policy import Policy
 from rodagila.reward.encoding import refuse
 from rodagila.reward.facts import TurnFacts, accepted_places
+from rodagila.reward.settlement import schedule_of
+
+MOST_TOKENS = 10**12
+"""Whole tokens; their atomic units stay far below the contract's uint128."""
 
 
 def check_facts(facts: TurnFacts) -> None:
@@ -46,10 +50,12 @@ def _laws(facts: TurnFacts) -> Iterator[tuple[str, str, bool]]:
     yield "targets", "sorted texts without repetition or empty ones", _table(facts.targets)
     yield "excluded", "accepted places of earlier turns, ascending", _excluded_earlier(facts)
     yield "fees", "in ascending order of accounts", _rises(fee.account for fee in facts.fees)
+    issued, most = sum(facts.previous_issued.values()), schedule_of(facts.turn - 1, facts.policy.token)
+    yield "previous_issued", "within what the supply rule allows up to the turn before", issued <= most
 
 
 def _policy_in_range(policy: Policy) -> bool:
-    value, pool = policy.value, policy.pool
+    value, pool, token = policy.value, policy.pool, policy.token
     counts = (value.coverage_k, value.check_k, value.top)
     shares = (value.theta_max_ppm, value.delta_ppm, value.novelty_ppm, pool.treasury_cut_ppm, pool.target_lift_ppm)
     return (
@@ -57,6 +63,9 @@ def _policy_in_range(policy: Policy) -> bool:
         and all(0 <= share <= PPM for share in shares)
         and all(1 <= percent <= 100 for percent in (value.theta_percentile, value.tau_percentile))
         and 0 <= pool.seed_pool < 2**53
+        and 1 <= token.founders <= token.cap <= MOST_TOKENS
+        and 0 <= token.per_turn <= MOST_TOKENS
+        and 1 <= token.halving_turns < 2**32
         and policy.model.task in ("classify", "retrieve")
     )
 

@@ -28,11 +28,12 @@ class LedgerBatch:
 class LedgerTurn:
     """What the ledger says of one turn.
 
-    ``commitment`` from the opening; ``reveal``, ``data_root``, ``proofs_root``, ``model_hash``, ``parent_model`` from
-    its record; ``payout_root``, ``slash_root``, ``public_hash``, ``paid`` from the posted root. ``fees``: what each
-    payer transferred to the treasury for the turn. ``bonds``: what was posted until the turn was recorded, by
-    contribution id and poster: anybody may post under any id, only the owner's own counts.
-    ``pool``: the pool that was announced, None where the ledger does not say.
+    From the opening: ``policy_hash`` of the version that the turn was opened under, and ``commitment``. From its
+    record: ``reveal``, ``data_root``, ``proofs_root``, ``model_hash``, ``parent_model``. From the posted root:
+    ``payout_root``, ``slash_root``, ``token_root``, ``public_hash``, ``paid``, ``issued``. ``fees``: what each payer
+    transferred to the treasury for the turn. ``bonds``: what was posted until the turn was recorded, by contribution
+    id and poster: anybody may post under any id, only the owner's own counts. ``pool``: the pool that was announced,
+    None where the ledger does not say.
     """
 
     policy_hash: bytes
@@ -44,11 +45,23 @@ class LedgerTurn:
     parent_model: bytes
     payout_root: bytes
     slash_root: bytes
+    token_root: bytes
     public_hash: bytes
     paid: int
+    issued: int
     fees: Mapping[str, int]
     bonds: Mapping[tuple[bytes, str], int]
     pool: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The supply rule as the token's contract holds it, in atomic units."""
+
+    cap: int
+    founders: int
+    per_turn: int
+    halving_turns: int
 
 
 class LedgerView(Protocol):
@@ -58,8 +71,12 @@ class LedgerView(Protocol):
         """Return the chain and registry."""
         ...
 
-    def rewards(self) -> str:
-        """Return the address of the rewards contract."""
+    def contracts(self) -> Mapping[str, str]:
+        """Return the addresses of ``rewards``, ``bonds`` and ``dao_token``."""
+        ...
+
+    def supply(self) -> Supply:
+        """Return the supply rule of the DAO's token."""
         ...
 
     def batches(self, last_turn: int) -> list[LedgerBatch]:

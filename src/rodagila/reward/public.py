@@ -4,11 +4,11 @@ Canonical JSON (RFC 8785). Its Keccak-256 is the ``publicHash`` that is posted w
 a size cap first, then closed objects with typed fields, then the laws that hold between fields, and last the bytes must
 be exactly what writing would give.
 
-    format, domain, rewards, turn, policy, code_version, embedder, seed, salt
+    format, domain, rewards, bonds, dao_token, turn, policy, code_version, embedder, seed, salt
     contributions   id, owner, turn, batch, bond, records (-1 accepted, -2 refused, else the place it duplicates)
     targets         table of target texts; records, reference, queries, gate hold codes into it beside base64 vectors
-    weights, excluded, fees, rollover_in, previous, model, proofs_root
-    outcome         lambda, pool, payable, paid, dust, rollover, payouts, slashes, roots
+    weights, excluded, fees, rollover_in, previous, previous_issued, model, proofs_root
+    outcome         lambda, pool, payable, paid, dust, rollover, payouts, slashes, issuable, issued, tokens, roots
 
 Example: ``load(dump(turn)) == turn`` field by field, and ``public_hash(turn)`` is ``keccak(dump(turn))``.
 """
@@ -31,12 +31,13 @@ from rodagila.reward.facts import ContributionEntry, ModelClaim, Outcome, TurnFa
 from rodagila.reward.laws import check_facts
 from rodagila.reward.roots import Fee
 
-FORMAT = "rodagila-turn-1"
+FORMAT = "rodagila-turn-2"
 MAX_BYTES = 512 * 2**20
-_HEAD = {"format", "domain", "rewards", "turn", "policy", "code_version", "embedder", "seed", "salt", "dimensions"}
+_CONTRACTS = ("rewards", "bonds", "dao_token")
+_HEAD = {"format", "domain", *_CONTRACTS, "turn", "policy", "code_version", "embedder", "seed", "salt", "dimensions"}
 _SETS = {"contributions", "targets", "records", "reference", "queries", "weights", "gate", "excluded"}
-_MONEY = {"fees", "rollover_in", "previous", "model", "proofs_root", "outcome"}
-_NUMBERS = ("pool", "payable", "paid", "dust", "rollover")
+_MONEY = {"fees", "rollover_in", "previous", "previous_issued", "model", "proofs_root", "outcome"}
+_NUMBERS = ("pool", "payable", "paid", "dust", "rollover", "issuable", "issued")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _facts_as_json(facts: TurnFacts) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "domain": {"chain_id": str(facts.domain.chain_id), "registry": facts.domain.registry},
-        "rewards": facts.rewards,
+        **{name: getattr(facts, name) for name in _CONTRACTS},
         "turn": facts.turn,
         "policy": facts.policy.as_json(),
         "code_version": facts.code_version,
@@ -121,6 +122,7 @@ def _facts_as_json(facts: TurnFacts) -> dict[str, Any]:
         "fees": [{"account": fee.account, "calls": fee.calls, "amount": str(fee.amount)} for fee in facts.fees],
         "rollover_in": str(facts.rollover_in),
         "previous": code.write_amounts(facts.previous),
+        "previous_issued": code.write_amounts(facts.previous_issued),
         "model": {
             "hash": code.write_hash(facts.model.hash),
             "parent": code.write_hash(facts.model.parent),
@@ -148,6 +150,7 @@ def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         **{name: str(getattr(outcome, name)) for name in _NUMBERS},
         "payouts": code.write_amounts(outcome.payouts),
         "slashes": {code.write_hash(key): str(slash) for key, slash in outcome.slashes.items()},
+        "tokens": code.write_amounts(outcome.tokens),
         "roots": {name: code.write_hash(root) for name, root in outcome.roots.items()},
     }
 
@@ -168,6 +171,8 @@ def _from_json(value: Any) -> PublicTurn:
             code.read_amount(domain["chain_id"], "chain_id"), code.read_address(domain["registry"], "registry")
         ),
         rewards=code.read_address(body["rewards"], "rewards"),
+        bonds=code.read_address(body["bonds"], "bonds"),
+        dao_token=code.read_address(body["dao_token"], "dao_token"),
         turn=code.read_integer(body["turn"], "turn", 1),
         policy=_policy(body["policy"]),
         code_version=code.read_text(body["code_version"], "code_version"),
@@ -182,6 +187,7 @@ def _from_json(value: Any) -> PublicTurn:
         fees=tuple(_fee(fee) for fee in code.read_list(body["fees"], "fees")),
         rollover_in=code.read_amount(body["rollover_in"], "rollover_in"),
         previous=code.read_amounts(body["previous"], "previous"),
+        previous_issued=code.read_amounts(body["previous_issued"], "previous_issued"),
         model=_model(body["model"]),
         proofs_root=code.read_hash(body["proofs_root"], "proofs_root"),
     )
@@ -239,7 +245,7 @@ def _model(value: Any) -> ModelClaim:
 
 
 def _outcome(value: Any) -> Outcome:
-    names = {"lambda_ppm", *_NUMBERS, "payouts", "slashes", "roots"}
+    names = {"lambda_ppm", *_NUMBERS, "payouts", "slashes", "tokens", "roots"}
     body = code.read_object(value, names, "outcome")
     roots = body["roots"]
     if not isinstance(roots, dict):
@@ -252,5 +258,6 @@ def _outcome(value: Any) -> Outcome:
             key: code.read_amount(slash, "outcome.slashes")
             for key, slash in code.read_hashed(body["slashes"], "outcome.slashes")
         },
+        tokens=code.read_amounts(body["tokens"], "outcome.tokens"),
         roots={name: code.read_hash(root, f"outcome.roots.{name}") for name, root in roots.items()},
     )

@@ -31,10 +31,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from rodagila.core.canonical import canonical_json, json_hash
-from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised
+from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, PaymentFailed
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import Feedback, digest, signer_of
-from rodagila.market.calls import Call, Calls
+from rodagila.market.calls import ORPHANED, Call, Calls
 from rodagila.market.receipts import SignedReceipt, request_hash
 from rodagila.serve.schemas import FeedbackRequest, Hash, Text
 from rodagila.store import schema
@@ -143,6 +143,10 @@ class FeedbackBook:
         ``Conflict`` (``feedback_used``).
         """
         call = self._calls.by_receipt(from_hex(given.receipt_id))
+        if call.state == ORPHANED:
+            raise PaymentFailed(
+                "payment_unsettled", "The payment of this receipt was undone by a reorganisation of the chain."
+            )
         row = _authentic(given, call, now)
         fields = checked_fields(row.kind, row.body)
         self._check_against_call(row, call, fields)
@@ -150,12 +154,15 @@ class FeedbackBook:
         return row
 
     def of_turn(self, dao: str, turn: int) -> list[FeedbackRow]:
-        """Return a turn's feedback by id, so that every reader has one order."""
+        """Return a turn's feedback by id, so that every reader has one order; none about a payment that was undone."""
         table = schema.feedback
         query = select(table).where(table.c.dao == dao, table.c.turn == turn).order_by(table.c.id)
         with self._database.begin() as connection:
             rows = connection.execute(query).all()
-        return [_row(row, self._calls) for row in rows]
+        return [_row(row, call) for row in rows if (call := self._paid(row)).state != ORPHANED]
+
+    def _paid(self, row: Any) -> Call:
+        return self._calls.by_receipt(bytes.fromhex(row.receipt_id))
 
     def _check_against_call(self, row: FeedbackRow, call: Call, fields: dict[str, Any]) -> None:
         if request_hash(fields["request"]) != call.request_hash:
@@ -222,11 +229,10 @@ def _authentic(given: FeedbackRequest, call: Call, now: int) -> FeedbackRow:
     )
 
 
-def _row(row: Any, calls: Calls) -> FeedbackRow:
-    receipt = calls.by_receipt(bytes.fromhex(row.receipt_id)).receipt
-    assert receipt is not None
+def _row(row: Any, call: Call) -> FeedbackRow:
+    assert call.receipt is not None
     return FeedbackRow(
-        bytes.fromhex(row.id), row.dao, row.turn, receipt, row.account, row.kind, json.loads(row.body),
+        bytes.fromhex(row.id), row.dao, row.turn, call.receipt, row.account, row.kind, json.loads(row.body),
         bytes.fromhex(row.signature), row.created,
     )  # fmt: skip
 

@@ -27,19 +27,44 @@ dao = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("dao_id", String(64), nullable=False, unique=True),
-    Column("registry", String(42), nullable=False),
-    Column("treasury", String(42), nullable=False),
-    Column("rewards", String(42), nullable=False),
-    Column("token", String(42), nullable=False),
+    Column("contracts", Text, nullable=False),
     Column("operator", String(42), nullable=False),
     Column("evaluator", String(42), nullable=False),
     Column("gateway", String(42), nullable=False),
-    Column("policy", Text, nullable=False),
-    Column("policy_hash", String(64), nullable=False),
     Column("holdings", String(64), nullable=False),
     Column("created", BigInteger, nullable=False),
 )
-"""``holdings`` is the blob of the DAO's own sealed records: reference corpus, scoring pool and gate set."""
+"""``contracts`` are addresses by contract name, as JSON; ``holdings`` is the blob of the DAO's own sealed records:
+reference corpus, scoring pool and gate set."""
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("dao", String(64), ForeignKey("dao.name"), primary_key=True),
+    Column("hash", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Policies that this home knows, by hash; which of them holds, and for which turn, is the registry's word."""
+
+pay_token = Table(
+    "pay_token",
+    metadata,
+    Column("address", String(42), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("version", String(32), nullable=False),
+)
+"""The EIP-712 domain of each pay token as its contract told it: what authorisations are signed in."""
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("transaction", String(64), nullable=False, unique=True),
+    Column("sender", String(42), nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+"""What a gateway sent to a chain that may be reorganised and that is not in a confirmed block yet, in its order."""
 
 contribution = Table(
     "contribution",
@@ -92,11 +117,13 @@ turn = Table(
     Column("last_block", BigInteger, nullable=True),
     Column("commitment", String(64), nullable=False),
     Column("queries", Text, nullable=False),
+    Column("policy", String(64), nullable=False),
     Column("public_id", String(64), nullable=True),
     Column("summary", Text, nullable=True),
 )
 """``state`` is open, learned or closed; ``queries`` are the scoring queries frozen when the turn was opened, as JSON of
-places in the holdings and weights; ``public_id`` is the blob of the turn's public file."""
+places in the holdings and weights; ``policy`` is the hash of the version that the turn was opened under; ``public_id``
+is the blob of the turn's public file."""
 
 call = Table(
     "call",

@@ -1,4 +1,4 @@
-"""Bech32 (BIP-173), the encoder only: age writes its keys in it.
+"""Bech32 (BIP-173): age writes its keys in it.
 
 The checksum is a BCH code over GF(32); the generator constants are the specification's. Only the length limit of
 BIP-173 (90 characters) is not applied, as in age. Source: BIP-173; github.com/C2SP/C2SP/blob/main/age.md.
@@ -21,6 +21,24 @@ def encode(prefix: str, data: bytes) -> str:
         raise ValueError("the prefix must be lower-case printable ASCII")
     digits = _five_bits(data)
     return f"{prefix}1" + "".join(_ALPHABET[digit] for digit in digits + _checksum(prefix, digits))
+
+
+def decode(text: str) -> tuple[str, bytes]:
+    """Return prefix and data of a Bech32 text; raise ``ValueError``."""
+    lower = text.lower()
+    prefix, separator, digits = lower.rpartition("1")
+    if text not in (lower, text.upper()) or not prefix or not separator or set(digits) - set(_ALPHABET):
+        raise ValueError("this is not Bech32")
+    values = [_ALPHABET.index(character) for character in digits]
+    if len(values) < 6 or values[-6:] != _checksum(prefix, values[:-6]):
+        raise ValueError("the checksum of this Bech32 text is wrong")
+    number = 0
+    for value in values[:-6]:
+        number = number << 5 | value
+    padding = (len(values) - 6) * 5 % 8
+    if padding >= 5 or number & ((1 << padding) - 1):
+        raise ValueError("this Bech32 text is not of whole bytes")
+    return prefix, (number >> padding).to_bytes((len(values) - 6) * 5 // 8, "big")
 
 
 def _five_bits(data: bytes) -> list[int]:

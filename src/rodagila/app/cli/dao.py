@@ -24,6 +24,7 @@ def dao() -> None:
 @click.option("--policy", "policy_file", type=Expanded(), required=True, help="The policy, as YAML.")
 @click.option("--queries", type=Expanded(), help="JSON lines the DAO measures by (scoring and gate).")
 @click.option("--reference", type=Expanded(), help="JSON lines the DAO owns already: the reference corpus.")
+@click.option("--token", metavar="ADDRESS", help="The pay token; needed on chains without a faucet.")
 @dry_run_option
 @home_option
 @json_option
@@ -33,6 +34,7 @@ def new(
     policy_file: Path,
     queries: Path | None,
     reference: Path | None,
+    token: str | None,
     dry_run: bool,
     home: Path,
     as_json: bool,
@@ -47,7 +49,7 @@ def new(
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        result = operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr())
+        result = operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr(), token)
     emit(result, as_json)
 
 

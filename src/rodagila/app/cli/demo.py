@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from rodagila.app.cli.audit import audit_line
-from rodagila.app.cli.options import Expanded, json_option
+from rodagila.app.cli.options import Expanded, json_option, ledger_option
 from rodagila.app.cli.output import show_table
+from rodagila.app.cli.session import ledger_url
 from rodagila.app.progress import progress_on_stderr
 
 TURN_COLUMNS = (
@@ -40,6 +41,7 @@ SIZES = click.IntRange(min=1)
     show_default=True,
     help="Directory for the home and the report.",
 )
+@ledger_option
 @json_option
 @click.pass_context
 def demo(context: click.Context, /, out: Path, no_freeloaders: bool, as_json: bool, **sizes: Any) -> None:
@@ -52,7 +54,8 @@ def demo(context: click.Context, /, out: Path, no_freeloaders: bool, as_json: bo
     from rodagila.app.scenario import Options
 
     given = {name: value for name, value in sizes.items() if value is not None}
-    result = run_demo(Options(out=out, freeloaders=not no_freeloaders, **given), progress_on_stderr())
+    options = Options(out=out, ledger=ledger_url(), freeloaders=not no_freeloaders, **given)
+    result = run_demo(options, progress_on_stderr())
     result["report"] = str(write_report(result, out / "report.html"))
     if as_json:
         click.echo(json.dumps(result, indent=2))

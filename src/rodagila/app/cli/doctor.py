@@ -8,6 +8,7 @@ import click
 
 from rodagila.app.cli.options import DEFAULT_PORT, home_option, json_option
 from rodagila.app.cli.output import emit
+from rodagila.app.cli.session import ledger_url
 
 
 @click.command(short_help="Check this machine and the home.")
@@ -20,7 +21,7 @@ def doctor(context: click.Context, port: int, home: Path, as_json: bool) -> None
     from rodagila.app.cli.health import checks
     from rodagila.app.progress import progress_on_stderr
 
-    outcomes = [check() for check in checks(home, port, progress_on_stderr())]
+    outcomes = [check() for check in checks(home, port, progress_on_stderr(), ledger_url())]
     ok = all(outcome.ok for outcome in outcomes)
     if as_json:
         emit({"ok": ok, "checks": [outcome.as_json() for outcome in outcomes]}, as_json)

@@ -25,10 +25,13 @@ from rodagila.app.cli.doctor import doctor
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
+from rodagila.app.cli.home import home
 from rodagila.app.cli.key import key
+from rodagila.app.cli.ledger import ledger
 from rodagila.app.cli.model import model
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
+from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
 from rodagila.app.cli.turn import turn
 from rodagila.app.cli.value import value
@@ -43,9 +46,12 @@ COMMANDS = (
     turn,
     payout,
     value,
+    proposal,
     model,
     ask,
     serve,
+    ledger,
+    home,
     audit,
     faucet,
     completion,

@@ -48,8 +48,10 @@ class Outcome:
         return f"{text}\n      fix: {self.fix}" if self.fix else text
 
 
-def checks(home: Path, port: int, progress: Progress = SILENT) -> Iterator[Callable[[], Outcome]]:
-    """Yield every check, in the order in which they are worth reading; none raises."""
+def checks(
+    home: Path, port: int, progress: Progress = SILENT, ledger: str | None = None
+) -> Iterator[Callable[[], Outcome]]:
+    """Yield every check, in the order in which they are worth reading; none raises. ``ledger`` is a node's address."""
     for name, check in (
         ("Python", python_version),
         ("dependencies", dependencies),
@@ -57,9 +59,9 @@ def checks(home: Path, port: int, progress: Progress = SILENT) -> Iterator[Calla
         ("home", partial(home_writable, home)),
         ("disk", partial(free_disk, home)),
         ("database", partial(write_ahead_log, home)),
-        ("ledger", partial(ledger_verifies, home, progress)),
+        ("ledger", partial(node_answers, home, ledger) if ledger else partial(ledger_verifies, home, progress)),
         ("port", partial(port_free, port)),
-        ("clock", partial(clock_sane, home)),
+        ("clock", partial(clock_sane, home, ledger)),
     ):
         yield partial(_guarded, name, check)
 
@@ -165,6 +167,27 @@ def ledger_verifies(home: Path, progress: Progress = SILENT) -> Outcome:
         return Outcome("ledger", True, f"{ledger.block_number():,} blocks were executed again and agree")
 
 
+def node_answers(home: Path, url: str) -> Outcome:
+    """Ask the node which chain it is of, whether the home belongs there, and whether its accounts can pay gas."""
+    from rodagila.chain.rpc import RpcLedger
+
+    if not (home / "home.json").exists():
+        with RpcLedger.open(url) as node:
+            return Outcome("ledger", True, f"chain {node.chain_id} at block {node.block_number():,}; no home yet")
+    from rodagila.app.daos import dao_rows
+    from rodagila.app.home import Home
+
+    with Home.open(home, ledger_url=url) as opened:
+        ledger = opened.ledger
+        found = f"chain {ledger.chain_id} at block {ledger.block_number():,}, {ledger.confirmations} confirmations"
+        for row in dao_rows(opened):
+            poor = [role for role in ("operator", "gateway") if ledger.balance(getattr(row, role)) == 0]
+            if poor:
+                whose = " and ".join(f"{getattr(row, role)} ({role})" for role in poor)
+                return Outcome("ledger", False, f"{found}; the DAO {row.name} cannot pay gas", f"Send wei to {whose}.")
+    return Outcome("ledger", True, found)
+
+
 def port_free(port: int) -> Outcome:
     """Tell whether the gateway could listen on ``port``."""
     with socket.socket() as listener:
@@ -178,19 +201,31 @@ def port_free(port: int) -> Outcome:
     return Outcome("port", True, f"{port} is free")
 
 
-def clock_sane(home: Path) -> Outcome:
+def clock_sane(home: Path, ledger: str | None = None) -> Outcome:
     """Tell whether the clock is set and not behind the ledger's last block."""
     now, fix = int(time.time()), "Set the clock, for example by turning on network time."
     if now < EARLIEST:
         return Outcome("clock", False, f"it says {time.strftime('%Y-%m-%d', time.gmtime(now))}", fix)
-    if (home / "ledger.sqlite").exists():
-        from rodagila.chain.embedded import EmbeddedLedger
-
-        with EmbeddedLedger.open(home / "ledger.sqlite") as ledger:
-            ahead = ledger.timestamp() - now
+    last = _last_block_time(home, ledger)
+    if last is not None:
+        ahead = last - now
         if ahead > AHEAD:
             return Outcome("clock", False, f"it is {ahead} s behind the ledger's last block", fix)
     return Outcome("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def _last_block_time(home: Path, ledger: str | None) -> int | None:
+    if ledger:
+        from rodagila.chain.rpc import RpcLedger
+
+        with RpcLedger.open(ledger) as node:
+            return node.timestamp()
+    if not (home / "ledger.sqlite").exists():
+        return None
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    with EmbeddedLedger.open(home / "ledger.sqlite") as embedded:
+        return embedded.timestamp()
 
 
 def _existing(path: Path) -> Path:

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -17,6 +18,10 @@ from rodagila.core.money import parse_amount
 
 DEFAULT_HOME = Path("~/.rodagila")
 DEFAULT_PORT = 8402
+LEDGER_META = "rodagila.ledger"
+"""Where a command's click context holds the node's address."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Amount(click.ParamType[int]):
@@ -52,8 +57,22 @@ def complete_key(context: click.Context, parameter: click.Parameter, incomplete:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def _remember_ledger(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
+    """Keep the node's address for ``session.open_home``, so that no command has to hand it on."""
+    context.meta[LEDGER_META] = url
+
+
 amount_type = Amount()
-home_option = click.option(
+ledger_option = click.option(
+    "--ledger",
+    metavar="URL",
+    envvar="RODA_LEDGER",
+    show_envvar=True,
+    expose_value=False,
+    callback=_remember_ledger,
+    help="JSON-RPC address of the chain to use in place of the embedded ledger.",
+)
+_home_option = click.option(
     "--home",
     type=Expanded(file_okay=False),
     default=DEFAULT_HOME,
@@ -62,6 +81,13 @@ home_option = click.option(
     show_default=True,
     help="Directory with keys, ledger and data.",
 )
+
+
+def home_option(command: Command) -> Command:
+    """Give a command the options that say which home it works on, and on which chain that home is."""
+    return _home_option(ledger_option(command))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; errors too.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; sign, pay and change nothing.")
 dao_option = click.option("--dao", required=True, metavar="NAME", help="The DAO, by its name in this home.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rodagila.app.cli.options import LEDGER_META
 from rodagila.core.errors import InvalidInput, NotAuthorised
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ def open_home(path: Path) -> Home:
     """Open the home at ``path``."""
     from rodagila.app.home import Home
 
-    return Home.open(path)
+    return Home.open(path, ledger_url=ledger_url())
+
+
+def ledger_url() -> str | None:
+    """Return the node's address that --ledger or RODA_LEDGER gave to this command."""
+    context = click.get_current_context(silent=True)
+    found: str | None = None if context is None else context.meta.get(LEDGER_META)
+    return found
 
 
 def new_passphrase(*, plain: bool) -> str | None:
