@@ -270,6 +270,23 @@ def hexed(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://base.example/v2/KEY", "https://base.example"),
+        ("https://ada:secret@node.example:8545/?k=KEY", "https://node.example:8545"),
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("KEY", "the given address"),
+    ],
+)
+def test_an_address_is_told_without_the_secrets_in_it(url: str, told: str) -> None:
+    assert node_module.shown(url) == told
+    with pytest.raises(Unreachable) as caught:
+        RpcLedger.open(url, transport=httpx.MockTransport(lambda request: httpx.Response(401)))
+    assert not {"KEY", "secret"} & set(str(caught.value).split())
+    assert "KEY" not in str(caught.value)
+
+
 @pytest.mark.parametrize("widest", [1, 3, 7])
 def test_ranges_are_paged_where_a_node_caps_them(stand: Stand, widest: int) -> None:
     place = stand.embedded.receipt(stand.embedded.send(signed_call_of_creation(stand.embedded))).contract_address
