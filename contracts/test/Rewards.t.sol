@@ -7,7 +7,6 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IBonds} from "../src/IBonds.sol";
 import {IPayToken} from "../src/IPayToken.sol";
 import {IRegistry} from "../src/IRegistry.sol";
-import {Incoming} from "../src/Incoming.sol";
 import {Operated} from "../src/Operated.sol";
 import {Owned} from "../src/Owned.sol";
 import {Registry} from "../src/Registry.sol";

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Incoming} from "../src/Incoming.sol";
+import {Money} from "../src/Money.sol";
 import {Operated} from "../src/Operated.sol";
 import {Owned} from "../src/Owned.sol";
 import {Treasury} from "../src/Treasury.sol";
@@ -49,7 +49,7 @@ contract TreasuryTest is DaoFixture {
         token = fee;
         _launch(WINDOW, ROOT_BOND);
         fee.drip(address(treasury), 100);
-        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 49, 50));
+        vm.expectRevert(abi.encodeWithSelector(Money.AmountDiffers.selector, 49, 50));
         _fund(1, 50);
         vm.assertEq(fee.balanceOf(address(treasury)), 100);
     }

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
@@ -71,15 +72,17 @@ class Gateway:
         card = newest_model(dao)
         if card is None:
             return False
-        offered = self._offered(dao)
+        offered, policy = self._offered(dao), dao.policy
         if offered is not None and offered.turn == card["turn"]:
+            if offered.policy != policy:  # the next turn was opened under another version: its prices hold from here on
+                self.catalogue.publish(replace(offered, policy=policy))
             return False
         served = ServedModel(
             dao=dao.name,
             turn=card["turn"],
             domain=dao.domain,
             treasury=dao.row.treasury,
-            policy=dao.policy,
+            policy=policy,
             model=vertical_model(dao, card["turn"]),
             created=dao.home.clock(),
         )
