@@ -226,6 +226,10 @@ def test_a_dao_lives_on_a_public_chain_in_its_token_and_its_funder_pays_the_gas(
         summary = turn_row(dao, 1).summary
         assert summary is not None and summary["paid"] > 0
         assert all(report.ok for report in audit_dao(dao))
+        assert node_answers(home.path, public.url).ok
+        public.ask("anvil_setBalance", dao.row.gateway, "0x0")
+        poor = node_answers(home.path, public.url)
+        assert (poor.ok, dao.row.gateway in poor.fix, dao.row.operator in poor.fix) == (False, True, False)
 
 
 def test_a_view_of_the_public_chain_is_not_seen_by_other_threads(public: Chain, tmp_path: Path) -> None:
