@@ -507,7 +507,10 @@ def test_a_refund_pays_what_was_served_and_gives_the_rest_back(
     assert stand.balance(stand.buyer.address) - before == 8_000
     state = stand.paywall.vouchers.hub.state(channel_id(terms, stand.buyer, salt))  # type: ignore[union-attr]
     assert (state.balance, state.claimed) == (2_000, 2_000)
-    again = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund"))
+    same = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund"))
+    assert (same.content, same.headers["PAYMENT-RESPONSE"]) == (response.content, response.headers["PAYMENT-RESPONSE"])
+    assert stand.balance(stand.buyer.address) - before == 8_000
+    again = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund", amount="1"))
     assert (again.status_code, error_of(again)) == (402, "refund_no_balance")
     # The channel can be filled and used again; its sums go on.
     assert ask(http, paid(terms, stand.buyer, 3 * PRICE, salt=salt, deposit=5_000)).status_code == 200
