@@ -29,7 +29,7 @@ def list_(*, file: Path, as_json: bool) -> None:
     emit(channels_in(file), as_json)
 
 
-@channel.command("close")
+@channel.command("close", short_help="Have what is left back through the gateways.")
 @file_argument
 @key_option
 @dry_run_option
@@ -47,7 +47,7 @@ def close(*, file: Path, key: str, dry_run: bool, home: Path, as_json: bool) -> 
     emit(result, as_json)
 
 
-@channel.command("exit")
+@channel.command("exit", short_help="Have it back at the contract, without a gateway.")
 @file_argument
 @key_option
 @dry_run_option
