@@ -124,6 +124,6 @@ def funded(stand: Stand, name: str, amount: int = 1_000_000) -> LocalAccount:
 
     account = key(name)
     data = keccak(b"drip(address,uint256)")[:4] + abi_encode(["address", "uint256"], [account.address, amount])
-    stand.transact(stand.ledger.faucet, stand.token.address, data)
-    stand.transact(stand.ledger.faucet, account.address, b"", 10**18)
+    stand.transact(stand.faucet, stand.token.address, data)
+    stand.transact(stand.faucet, account.address, b"", 10**18)
     return account

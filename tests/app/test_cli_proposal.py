@@ -227,6 +227,24 @@ def test_people_read_words_calls_effects_and_what_comes_next(desk: Desk) -> None
     assert out.splitlines()[2].split()[:4] == [number[:12], "Pay", "Bob", "active"]
 
 
+def test_what_was_granted_can_be_read_from_the_ledger(desk: Desk) -> None:
+    grant = "grantee=bob,mode=api,scope=the answers,purpose=answer clients,until=90d"
+    offer = "price=25,mode=api,duration=30d,until=60d,scope=the answers,purpose=resale,split=docs"
+    number = desk.accepted("--token", "account=PayToken,open=yes", "--approve-offer", offer, "--grant", grant)
+    done = desk.json("execute", number)
+    by_name = {event["event"]: event["arguments"] for event in done["events"]}
+    terms = by_name["Granted"]["terms"]
+    assert (terms["purposeHash"], terms["mode"]) == ("0x" + keccak(b"answer clients").hex(), 1)
+    assert terms["decision"] == "0x" + keccak(b"Pay Bob\n\nFor his labels.").hex()
+    assert desk.json("show", number)["does"][2].endswith('may be asked about through the gateway for "answer clients".')
+    with Home.open(desk.home) as home:
+        licenses = dao_named(home, "docs").contract("Licenses")
+        granted = bytes.fromhex(by_name["Granted"]["id"][2:])
+        assert licenses.call("grantOf", granted).grantee == home.keys.get("bob").address
+        assert licenses.call("isActive", granted) is True
+        assert licenses.call("isOpen", bytes.fromhex(by_name["OfferApproved"]["offerId"][2:])) is True
+
+
 def test_calls_run_in_the_order_of_the_command_line(desk: Desk) -> None:
     made = desk.new("--pay", "to=bob,amount=1", "--operator", "account=eve", "--pay", "to=eve,amount=2", dry=True)
     assert [call["text"].partition("(")[0] for call in made["calls"]] == [

@@ -149,6 +149,13 @@ def test_a_transaction_whose_answer_was_lost_is_found_where_it_arrived(stand: St
     assert stand.embedded.nonce(FAUCET.address) == 1
 
 
+def test_a_node_that_is_too_slow_is_told_as_unreachable_and_not_asked_again(stand: Stand) -> None:
+    stand.between.before = lambda method, params: httpx.ReadTimeout("slow")
+    with pytest.raises(Unreachable, match="ReadTimeout"):
+        stand.ledger.balance(SINK)
+    assert stand.between.asked == ["eth_getBalance"]
+
+
 def test_an_answer_without_end_is_not_read_to_its_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "MAX_RESPONSE_BYTES", 10_000)
     stand.between.change = lambda method, answer: "0x" + "00" * 6_000

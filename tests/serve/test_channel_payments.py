@@ -376,7 +376,7 @@ def test_a_fault_of_our_own_is_never_a_demand_for_money(
     faults: list[tuple[str, Any, str, Any]] = [
         (voucher, stand.channels, "get", locked),
         (voucher, stand.channels, "update_channel", locked),
-        (voucher, stand.calls, "get", locked),
+        (voucher, stand.calls, "keep", locked),
         (deposit, stand.calls, "claim", locked),
         (deposit, stand.ledger, "call", down),
         (deposit, stand.paywall.facilitator, "verify", defect),

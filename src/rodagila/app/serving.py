@@ -59,9 +59,7 @@ class Gateway:
     def try_follow(self) -> None:
         """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
         try:
-            followed = follow_settlements(self.home)
-            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
-                self.context.paywall.recheck()
+            follow_settlements(self.home)
         except RodaError as error:
             if self._troubles.get("") != str(error):
                 log.warning("The settlements cannot be followed: %s", error)
