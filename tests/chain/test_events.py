@@ -212,9 +212,9 @@ def compare(world: World) -> None:
         assert tuple(registry.call("batchOf", batch)) == values
     assert registry.call("lastBatch") == len(state.batches)
     assert registry.call("nextPlace") == sum(values[4] for values in state.batches.values())
-    for model, values in state.models.items():
+    for model, described in state.models.items():
         held, parents = registry.call("modelOf", model)
-        assert (tuple(held), tuple(parents)) == values
+        assert (tuple(held), tuple(parents)) == described
     assert registry.call("head") == state.head
     for key, time in state.revoked.items():
         assert registry.call("revokedAt", *key) == time
