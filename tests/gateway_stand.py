@@ -123,18 +123,20 @@ class WordModel:
 class Stand:
     """One gateway with two DAOs on one ledger; ``restart`` opens everything again from disk.
 
-    ``ledger`` is another one than the embedded ledger, with money for the faucet.
+    ``ledger`` is another one than the embedded ledger, with money for the faucet; ``token`` is what another stand made
+    in the same folder, whose files are then opened.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger | None = None) -> None:
+    def __init__(self, folder: Path, ledger: Ledger | None = None, token: str | None = None) -> None:
         self.folder = folder
         self.gateway, self.buyer, self.poor = key("gateway"), key("buyer"), key("poor")
         self.treasuries = {"docs": key("treasury docs").address, "code": key("treasury code").address}
         self.models = {name: WordModel() for name in self.treasuries}
         self.ledger = ledger or EmbeddedLedger.open(folder / "ledger.sqlite", genesis_code=predeployed_code())
         self.faucet = faucet_of(self.ledger)
-        self.token = Token(self._deployed())
-        self._fund()
+        self.token = Token(token or self._deployed())
+        if token is None:
+            self._fund()
         self._open()
 
     @property

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
@@ -19,7 +20,7 @@ from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
 from rodagila.app.settling import follow_settlements
-from rodagila.client import Client
+from rodagila.client import Client, Lane
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
@@ -58,9 +59,7 @@ class Gateway:
     def try_follow(self) -> None:
         """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
         try:
-            followed = follow_settlements(self.home)
-            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
-                self.context.paywall.recheck()
+            follow_settlements(self.home)
         except RodaError as error:
             if self._troubles.get("") != str(error):
                 log.warning("The settlements cannot be followed: %s", error)
@@ -73,15 +72,17 @@ class Gateway:
         card = newest_model(dao)
         if card is None:
             return False
-        offered = self._offered(dao)
+        offered, policy = self._offered(dao), dao.policy
         if offered is not None and offered.turn == card["turn"]:
+            if offered.policy != policy:  # the next turn was opened under another version: its prices hold from here on
+                self.catalogue.publish(replace(offered, policy=policy))
             return False
         served = ServedModel(
             dao=dao.name,
             turn=card["turn"],
             domain=dao.domain,
             treasury=dao.row.treasury,
-            policy=dao.policy,
+            policy=policy,
             model=vertical_model(dao, card["turn"]),
             created=dao.home.clock(),
         )
@@ -135,14 +136,16 @@ def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]
             gateway.try_follow()
 
 
-def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
+def ask_paid(
+    dao: Dao, question: str, account: LocalAccount, url: str | None, lane: Lane | None = None
+) -> dict[str, Any]:
     """Ask the DAO's model through a gateway, paying from ``account``; without ``url`` through one of this home."""
     if url is None:
         with running(dao.home) as (_, address):
-            return ask_paid(dao, question, account, address)
+            return ask_paid(dao, question, account, address, lane)
     price = dao.policy.prices.chat
     network = network_of(dao.domain.chain_id)
-    with Client(url, account, token=dao.row.token, network=network, max_amount=price) as client:
+    with Client(url, account, token=dao.row.token, network=network, max_amount=price, lane=lane) as client:
         reply = client.ask(dao.name, question)
     receipt = reply.receipt
     return {

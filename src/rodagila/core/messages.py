@@ -10,13 +10,13 @@ A contribution's id is the EIP-712 digest of ``Contribution``. It names content 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
 from rodagila.core.hashing import keccak
+from rodagila.core.typed_data import Struct, domain_separator, recover_digest, sign_digest
 
 Fields = list[dict[str, str]]
 
@@ -228,29 +228,25 @@ def dao_id(domain: Domain) -> bytes:
     return keccak(f"{domain.chain_id}:{domain.registry.lower()}".encode())
 
 
-def _signable(domain: Domain, message: Message) -> Any:
-    return encode_typed_data(domain.as_json(), message.TYPES, message.as_message())
+@lru_cache(maxsize=64)
+def _struct(kind: type[Message]) -> Struct:
+    return Struct(kind.PRIMARY, kind.TYPES)
 
 
 def digest(domain: Domain, message: Message) -> bytes:
     """Return the 32-byte EIP-712 digest that is signed; it also serves as the message's id."""
-    signable = _signable(domain, message)
-    return keccak(b"\x19" + signable.version + signable.header + signable.body)
+    separator = domain_separator("Rodagila", "1", domain.chain_id, domain.registry)
+    return _struct(type(message)).digest(separator, message.as_message())
 
 
 def sign(account: LocalAccount, domain: Domain, message: Message) -> bytes:
     """Return the 65-byte signature (r, s, v) of ``message``; deterministic by RFC 6979."""
-    return bytes(account.sign_message(_signable(domain, message)).signature)
+    return sign_digest(account, digest(domain, message))
 
 
 def signer_of(domain: Domain, message: Message, signature: bytes) -> str | None:
     """Return the checksummed address that signed, or None if the signature is malformed."""
-    if len(signature) != 65:
-        return None
-    try:
-        return str(Account.recover_message(_signable(domain, message), signature=signature))
-    except Exception:  # eth-account raises many kinds for malformed points; all mean "not signed"
-        return None
+    return recover_digest(digest(domain, message), signature)
 
 
 def message_as_json(message: Any) -> dict[str, Any]:

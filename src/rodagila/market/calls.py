@@ -25,6 +25,7 @@ from rodagila.market.receipts import SignedReceipt
 from rodagila.store import schema
 from rodagila.store.database import Database
 
+_INSERT = insert(schema.call)
 CLAIMED = "claimed"
 SERVED = "served"
 ORPHANED = "orphaned"
@@ -96,7 +97,7 @@ class Calls:
         """Keep an answered call before its money moves; False if its payment or its name is already here."""
         try:
             with self._database.begin() as connection:
-                connection.execute(insert(schema.call).values(_answered(call)))
+                connection.execute(_INSERT, _answered(call))
         except IntegrityError:
             if not self._known(call):
                 raise  # another rule of the table than the payment's uniqueness was broken
@@ -105,7 +106,7 @@ class Calls:
 
     def keep(self, connection: Connection, call: Call) -> None:
         """Keep a call that is answered and paid, in a transaction that does more."""
-        connection.execute(insert(schema.call).values(_answered(call) | _paid(call)))
+        connection.execute(_INSERT, _answered(call) | _paid(call))
 
     def serve(self, call: Call, connection: Connection | None = None) -> None:
         """Keep the settlement and the receipt of a claimed call: from here on the response may leave."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from rodagila.market.hub import ChannelConfig, ClaimRow, HubState
@@ -24,6 +24,11 @@ from rodagila.store import schema
 from rodagila.store.database import Database
 
 MAX_AMOUNT = 2**63 - 1
+_SELECT = select(schema.channel).where(schema.channel.c.id == bindparam("channel"))
+_INSERT = upsert(schema.channel)
+_UPSERT = _INSERT.on_conflict_do_update(
+    ["id"], set_={column.name: _INSERT.excluded[column.name] for column in schema.channel.c if column.name != "id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +108,7 @@ class ChannelStore:
             now = self._get(connection, channel_id)
             after = change(now)
             if after is not None and after != now:
-                values = _values(after)
-                connection.execute(
-                    upsert(schema.channel)
-                    .values(id=channel_id.hex(), **values)
-                    .on_conflict_do_update(["id"], set_=values)
-                )
+                connection.execute(_UPSERT, {"id": channel_id.hex(), **_values(after)})
             beside(connection)
         return after if after is not None else now
 
@@ -125,8 +125,7 @@ class ChannelStore:
                 connection.execute(insert(table).values(id=1, block=block))
 
     def _get(self, connection: Connection, channel_id: bytes) -> Channel | None:
-        query = select(schema.channel).where(schema.channel.c.id == channel_id.hex())
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_SELECT, {"channel": channel_id.hex()}).one_or_none()
         return None if row is None else _channel(row)
 
 

@@ -13,28 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-from coincurve import PublicKey
-from eth_utils.address import to_checksum_address
 
 from rodagila.chain.contracts import Contract, load_artifact
 from rodagila.chain.port import ZERO_ADDRESS, Ledger, LogEntry
 from rodagila.chain.predeploys import CHANNELS
-from rodagila.core.hashing import from_hex, hex0x, keccak, keccak_abi
+from rodagila.core.hashing import from_hex, hex0x, keccak
+from rodagila.core.typed_data import checksummed, domain_separator
 
 HUB = CHANNELS
 MIN_WITHDRAW_DELAY = 900
 MAX_WITHDRAW_DELAY = 2_592_000
 
-_DOMAIN = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _CONFIG = keccak(
     b"ChannelConfig(address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,address token,"
     b"uint40 withdrawDelay,bytes32 salt)"
 )
 _VOUCHER = keccak(b"Voucher(bytes32 channelId,uint128 maxClaimableAmount)")
-_WORDS = ["bytes32", "address", "address", "address", "address", "address", "uint40", "bytes32"]
 CHANGES = ("Deposited", "Claimed", "WithdrawInitiated", "Withdrawn", "Refunded")
 """The events after which a channel is not what it was; the first indexed argument of each is the channel's id."""
 
@@ -53,7 +48,9 @@ class ChannelConfig:
 
     def id_on(self, chain_id: int) -> bytes:
         """Return the channel's id on a chain."""
-        return _digest(chain_id, keccak_abi(_WORDS, [_CONFIG, *self.as_tuple()]))
+        addresses = (self.payer, self.payer_authorizer, self.receiver, self.receiver_authorizer, self.token)
+        words = b"".join(bytes(12) + bytes.fromhex(address[2:]) for address in addresses)
+        return _digest(chain_id, keccak(_CONFIG + words + self.withdraw_delay.to_bytes(32, "big") + self.salt))
 
     def as_tuple(self) -> tuple[Any, ...]:
         """Return the fields in the contract's order."""
@@ -86,11 +83,11 @@ class ChannelConfig:
         if len(salt) != 32 or isinstance(delay, bool) or not 0 <= int(delay) < 2**40:
             raise ValueError("the salt has 32 bytes and the withdraw delay 40 bits")
         return cls(
-            to_checksum_address(body["payer"]),
-            to_checksum_address(body["payerAuthorizer"]),
-            to_checksum_address(body["receiver"]),
-            to_checksum_address(body["receiverAuthorizer"]),
-            to_checksum_address(body["token"]),
+            checksummed(body["payer"]),
+            checksummed(body["payerAuthorizer"]),
+            checksummed(body["receiver"]),
+            checksummed(body["receiverAuthorizer"]),
+            checksummed(body["token"]),
             int(delay),
             salt,
         )
@@ -128,19 +125,7 @@ class ClaimRow:
 
 def voucher_digest(chain_id: int, channel_id: bytes, amount: int) -> bytes:
     """Return what the payer signs: of this channel up to ``amount`` in all may be claimed."""
-    return _digest(chain_id, keccak_abi(["bytes32", "bytes32", "uint128"], [_VOUCHER, channel_id, amount]))
-
-
-def recovered(digest: bytes, signature: bytes) -> str | None:
-    """Return the address that signed ``digest``, or None; ``signature`` is r, s (the lower one) and v."""
-    if len(signature) != 65 or signature[64] not in (0, 1, 27, 28) or signature[32] >= 0x80:
-        return None
-    compact = signature[:64] + bytes([signature[64] % 27])
-    try:
-        key = PublicKey.from_signature_and_message(compact, digest, hasher=None)
-    except Exception:  # coincurve raises plain exceptions for points that are none
-        return None
-    return to_checksum_address(keccak(key.format(compressed=False)[1:])[-20:])
+    return _digest(chain_id, keccak(_VOUCHER + channel_id + amount.to_bytes(32, "big")))
 
 
 class Hub:
@@ -177,8 +162,8 @@ class Hub:
         topics = [events["Claimed"].topic, None, None, bytes(12) + from_hex(receiver)]
         found: list[tuple[str, int, LogEntry]] = []
         for entry in self.ledger.logs(HUB, topics, from_block, to_block):
-            if to_checksum_address(entry.data[12:32]) == to_checksum_address(token):
-                found.append((to_checksum_address(entry.topics[2][-20:]), int.from_bytes(entry.data[32:64]), entry))
+            if checksummed(entry.data[12:32]) == checksummed(token):
+                found.append((checksummed(entry.topics[2][-20:]), int.from_bytes(entry.data[32:64]), entry))
         return found
 
     def deposit_of(self, channel_id: bytes, amount: int, from_block: int = 0) -> bytes | None:
@@ -193,11 +178,5 @@ class Hub:
         return self.ledger.logs(HUB, topics, from_block, to_block)
 
 
-@lru_cache(maxsize=8)
-def _separator(chain_id: int) -> bytes:
-    kinds = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
-    return keccak_abi(kinds, [_DOMAIN, keccak(b"x402 Batch Settlement"), keccak(b"1"), chain_id, HUB])
-
-
 def _digest(chain_id: int, struct: bytes) -> bytes:
-    return keccak(b"\x19\x01" + _separator(chain_id) + struct)
+    return keccak(b"\x19\x01" + domain_separator("x402 Batch Settlement", "1", chain_id, HUB) + struct)

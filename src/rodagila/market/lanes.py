@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_typing import Hash32
-from eth_utils.address import to_checksum_address
 
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.predeploys import ERC3009_COLLECTOR
 from rodagila.chain.tokens import Token
 from rodagila.core.errors import Conflict, Corrupted, InvalidInput, PaymentFailed
 from rodagila.core.hashing import from_hex, hex0x, keccak_abi
-from rodagila.market.hub import ChannelConfig, recovered, voucher_digest
+from rodagila.core.typed_data import checksummed, recover_digest, sign_digest
+from rodagila.market.hub import ChannelConfig, voucher_digest
 from rodagila.market.payments import BATCH
 from rodagila.market.prices import PAYMENT_SECONDS
 
@@ -147,7 +146,7 @@ class LanePayer:
     """Signs the payments of one lane; not for two threads at once."""
 
     def __init__(self, account: LocalAccount, token: str, network: str, max_amount: int, lane: Lane) -> None:
-        self._account, self._token, self._network = account, to_checksum_address(token), network
+        self._account, self._token, self._network = account, checksummed(token), network
         self._chain_id = int(network.removeprefix("eip155:"))
         self._max_amount, self._lane = max_amount, lane
         self._file = LaneFile.open(lane.path)
@@ -213,7 +212,7 @@ class LanePayer:
         if voucher is not None:
             signed = int(voucher["signedMaxClaimable"])
             digest = voucher_digest(self._chain_id, channel_id, signed)
-            if recovered(digest, from_hex(voucher["signature"])) == self._account.address:
+            if recover_digest(digest, from_hex(voucher["signature"])) == self._account.address:
                 proved = max(proved, signed)
         if charged > proved:
             raise PaymentFailed(
@@ -230,7 +229,7 @@ class LanePayer:
             for terms in required["accepts"]
             if terms["scheme"] == BATCH
             and terms["network"] == self._network
-            and to_checksum_address(terms["asset"]) == self._token
+            and checksummed(terms["asset"]) == self._token
         ]
         if not fitting:
             raise PaymentFailed(
@@ -291,10 +290,9 @@ class LanePayer:
         return {"amount": str(amount), "authorization": {"erc3009Authorization": authorization}}
 
     def _voucher(self, config: ChannelConfig, channel_id: bytes, amount: int) -> dict[str, Any]:
-        signed = self._account.unsafe_sign_hash(Hash32(voucher_digest(self._chain_id, channel_id, amount)))
+        signature = sign_digest(self._account, voucher_digest(self._chain_id, channel_id, amount))
         voucher = {"channelId": hex0x(channel_id), "maxClaimableAmount": str(amount)}
-        signature = hex0x(bytes(signed.signature))
-        return {"channelConfig": config.as_json(), "voucher": {**voucher, "signature": signature}}
+        return {"channelConfig": config.as_json(), "voucher": {**voucher, "signature": hex0x(signature)}}
 
     def _header(self, terms: Terms, payload: dict[str, Any]) -> dict[str, str]:
         body = {"x402Version": 2, "accepted": terms, "payload": payload}

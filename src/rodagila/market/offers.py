@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
 from rodagila.core.hashing import from_hex, hex0x
+from rodagila.core.typed_data import Struct, domain_separator, recover_digest, sign_digest
 
 EXTENSION = "offer-receipt"
 _KINDS = {"version": "uint256", "validUntil": "uint256", "issuedAt": "uint256"}
@@ -26,9 +25,8 @@ _NAMES = {
     "Offer": ("version", "resourceUrl", "scheme", "network", "asset", "payTo", "amount", "validUntil"),
     "Receipt": ("version", "network", "resourceUrl", "payer", "issuedAt", "transaction"),
 }
-_DOMAINS = {name: {"name": f"x402 {name.lower()}", "version": "1", "chainId": 1} for name in _NAMES}
-_TYPES = {
-    name: {name: [{"name": field, "type": _KINDS.get(field, "string")} for field in fields]}
+_STRUCTS = {
+    name: Struct(name, {name: [{"name": field, "type": _KINDS.get(field, "string")} for field in fields]})
     for name, fields in _NAMES.items()
 }
 OFFERS_SCHEMA: dict[str, Any] = {
@@ -75,12 +73,16 @@ def signer_of_artifact(primary: str, artifact: dict[str, Any]) -> str | None:
     if set(payload) != set(_NAMES[primary]):
         return None
     try:
-        signable = encode_typed_data(_DOMAINS[primary], _TYPES[primary], payload)
-        return str(Account.recover_message(signable, signature=from_hex(artifact["signature"])))
-    except Exception:  # malformed values, hex and points raise many kinds; all mean "not signed"
-        return None
+        return recover_digest(_digest(primary, payload), from_hex(artifact["signature"]))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None  # values or hex that the extension does not have
 
 
 def _signed(account: LocalAccount, primary: str, payload: dict[str, Any]) -> dict[str, Any]:
-    signable = encode_typed_data(_DOMAINS[primary], _TYPES[primary], payload)
-    return {"format": "eip712", "payload": payload, "signature": hex0x(bytes(account.sign_message(signable).signature))}
+    signature = sign_digest(account, _digest(primary, payload))
+    return {"format": "eip712", "payload": payload, "signature": hex0x(signature)}
+
+
+def _digest(primary: str, payload: dict[str, Any]) -> bytes:
+    # The chain id is 1 for every network: the extension signs for no chain, the network is in the payload.
+    return _STRUCTS[primary].digest(domain_separator(f"x402 {primary.lower()}", "1", 1), payload)

@@ -19,11 +19,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eth_utils.address import to_checksum_address
-
 from rodagila.core.canonical import json_hash
 from rodagila.core.errors import InvalidInput, PaymentFailed
 from rodagila.core.hashing import keccak_abi
+from rodagila.core.typed_data import checksummed
 from rodagila.market.hub import ChannelConfig, voucher_digest
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def decode_payment(header: str) -> Payment | VoucherPayment:
     authorization = _checked_authorization(payload.payload)
     return Payment(
         payload,
-        to_checksum_address(authorization["from"]),
+        checksummed(authorization["from"]),
         bytes.fromhex(authorization["nonce"][2:]),
         _digest(payload.payload),
         identifier,

@@ -24,11 +24,12 @@ from eth_abi.abi import encode as abi_encode
 
 from rodagila.chain.port import Ledger, Reverted
 from rodagila.core.hashing import from_hex, hex0x
+from rodagila.core.typed_data import recover_digest
 from rodagila.market.calls import SERVED, Call
 from rodagila.market.channels import Channel, ChannelStore
 from rodagila.market.exact import failed, unknown_outcome
 from rodagila.market.facilitator import LedgerFacilitator
-from rodagila.market.hub import ChannelConfig, Hub, recovered, voucher_digest
+from rodagila.market.hub import ChannelConfig, Hub, voucher_digest
 from rodagila.market.outcome import Answer, PaidAnswer, PaymentDemand, PaymentUnsettled
 from rodagila.market.payments import VoucherPayment
 from rodagila.market.prices import Quote
@@ -61,11 +62,15 @@ class ChannelScheme:
         """Return the handler's answer once its voucher is used up."""
         with self.alone(payment.channel_id):
             key = payment.id_on(self.hub.ledger.chain_id)
-            call = self._till.known(key, payment)
-            again = self._again(call, payment, quote)
-            if again is not None:
-                return again
-            channel = self.following(payment, terms, quote)
+            channel = self._known(payment)
+            call = None
+            # The next voucher of a channel has paid nothing yet: what was served is charged. So it is not looked up.
+            if channel is None or not self._is_next(payment, quote, channel):
+                call = self._till.known(key, payment)
+                again = self._again(call, payment, quote)
+                if again is not None:
+                    return again
+            channel = self.following(payment, terms, quote, channel)
             if payment.kind == "deposit":
                 return self._with_deposit(key, payment, terms, quote, handler, call, channel)
             self._require_covered(payment, quote, channel)
@@ -79,7 +84,9 @@ class ChannelScheme:
         """Hold a channel while the block lasts."""
         return self._in_flight.alone(channel_id)
 
-    def following(self, payment: VoucherPayment, terms: PaymentRequirements, quote: Quote) -> Channel:
+    def following(
+        self, payment: VoucherPayment, terms: PaymentRequirements, quote: Quote, channel: Channel | None = None
+    ) -> Channel:
         """Return the channel if the voucher is its next one and is signed; a channel never seen is read first.
 
         Raises ``PaymentDemand``; a voucher with the wrong sum learns the right one. A refund follows with the sum that
@@ -88,8 +95,7 @@ class ChannelScheme:
         reason = _mismatch(payment, terms, self.hub.ledger.chain_id)
         if reason is not None:
             raise self._refused(quote, reason)
-        self.watch.ensure_fresh()
-        channel = self.store.get(payment.channel_id)
+        channel = channel or self._known(payment)
         if channel is None:
             state = self.hub.state(payment.channel_id)
             channel = Channel(payment.channel_id, payment.config, charged=state.claimed).seen(state)
@@ -99,6 +105,14 @@ class ChannelScheme:
         if not signed_by_payer(self.hub.ledger, payment.config, payment.channel_id, payment.amount, payment.signature):
             raise self._refused(quote, REASON + "voucher_signature")
         return channel
+
+    def _known(self, payment: VoucherPayment) -> Channel | None:
+        self.watch.ensure_fresh()
+        return self.store.get(payment.channel_id)
+
+    def _is_next(self, payment: VoucherPayment, quote: Quote, channel: Channel) -> bool:
+        plain = payment.kind == "voucher" and payment.identifier is None
+        return plain and payment.amount == channel.charged + quote.amount
 
     def _again(self, call: Call | None, payment: VoucherPayment, quote: Quote) -> PaidAnswer | None:
         if call is None or call.state != SERVED:
@@ -215,9 +229,9 @@ def signed_by_payer(ledger: Ledger, config: ChannelConfig, channel_id: bytes, am
     """
     digest = voucher_digest(ledger.chain_id, channel_id, amount)
     if config.by_key:
-        return recovered(digest, signature) == config.payer_authorizer
+        return recover_digest(digest, signature) == config.payer_authorizer
     if not ledger.code(config.payer):
-        return recovered(digest, signature) == config.payer
+        return recover_digest(digest, signature) == config.payer
     try:
         data = _MAGIC + abi_encode(["bytes32", "bytes"], [digest, signature])
         return ledger.call(config.payer, data)[:32] == _MAGIC + bytes(28)
