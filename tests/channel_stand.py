@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import time
+from itertools import count
 from typing import Any
 
 import httpx
 from eth_account.signers.local import LocalAccount
 
 from gateway_stand import Stand, key
-from rodagila.core.hashing import keccak
+from rodagila.chain.authorization import authorize_receipt
+from rodagila.chain.predeploys import ERC3009_COLLECTOR
+from rodagila.core.hashing import keccak, keccak_abi
+from rodagila.market.channels import Channel
+from rodagila.market.hub import HUB, ChannelConfig, Hub, voucher_digest
 
 SEARCH = {"model": "docs", "text": "open a file", "k": 2}
 PRICE = 1_000
+_SALTS = count(10_000)
 
 
 def ask(http: httpx.Client, header: str | None = None, body: dict[str, Any] | None = None) -> httpx.Response:
@@ -127,3 +134,49 @@ def funded(stand: Stand, name: str, amount: int = 1_000_000) -> LocalAccount:
     stand.transact(stand.faucet, stand.token.address, data)
     stand.transact(stand.faucet, account.address, b"", 10**18)
     return account
+
+
+class Opened:
+    """A channel with money on the ledger, whose calls are charged without a gateway."""
+
+    def __init__(self, stand: Stand, payer: Any, treasury: str, deposit: int = 10_000, delay: int = 86_400) -> None:
+        self.stand, self.payer = stand, payer
+        chain, salt = stand.ledger.chain_id, next(_SALTS)
+        self.config = ChannelConfig(
+            payer.address, payer.address, treasury, stand.gateway.address, stand.token.address, delay,
+            salt.to_bytes(32, "big"),
+        )  # fmt: skip
+        self.id = self.config.id_on(chain)
+        self._bring_in(deposit)
+        self.hub = Hub(stand.ledger)
+        stand.channels.update_channel(self.id, lambda _: Channel(self.id, self.config).seen(self.hub.state(self.id)))
+
+    def _bring_in(self, amount: int) -> None:
+        from x402.mechanisms.evm.batch_settlement.encoding import build_erc3009_collector_data
+
+        until = int(time.time()) + 600
+        nonce = keccak_abi(["bytes32", "uint256"], [self.id, 1])
+        signed = authorize_receipt(
+            self.payer, chain_id=self.stand.ledger.chain_id, token=self.stand.token,
+            receiver=ERC3009_COLLECTOR, value=amount, valid_before=until, nonce=nonce,
+        )  # fmt: skip
+        data = build_erc3009_collector_data("0", str(until), "1", "0x" + signed.signature.hex())
+        call = Hub(self.stand.ledger).contract.encode(
+            "deposit", self.config.as_tuple(), amount, ERC3009_COLLECTOR, data
+        )
+        self.stand.transact(self.stand.faucet, HUB, call)
+
+    def charge(self, amount: int, now: int = 1_800_000_000) -> None:
+        def charged(one: Channel | None) -> Channel:
+            assert one is not None
+            total = one.charged + amount
+            digest = voucher_digest(self.stand.ledger.chain_id, self.id, total)
+            return one.charge(amount, total, bytes(self.payer.unsafe_sign_hash(digest).signature), now)
+
+        self.stand.channels.update_channel(self.id, charged)
+
+    @property
+    def now(self) -> Channel:
+        found = self.stand.channels.get(self.id)
+        assert found is not None
+        return found

@@ -12,8 +12,17 @@ import httpx
 import pytest
 
 from gateway_stand import Stand, WordModel, key, serving
-from rodagila.client import AsyncClient, Client, Reply, buyer_transport, buyer_transport_sync
-from rodagila.core.errors import InvalidInput, NotAuthorised, NotFound, PaymentFailed, RodaError, Unreachable
+from rodagila.client import AsyncClient, Client, Lane, Reply, buyer_transport, buyer_transport_sync
+from rodagila.core.errors import (
+    Conflict,
+    Corrupted,
+    InvalidInput,
+    NotAuthorised,
+    NotFound,
+    PaymentFailed,
+    RodaError,
+    Unreachable,
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,8 @@ def public(kind: type) -> dict[str, inspect.Signature]:
 def test_both_clients_have_one_surface() -> None:
     ours, theirs = public(Client), public(AsyncClient)
     assert set(ours) == set(theirs)
-    assert {"ask", "chat", "classify", "close", "embeddings", "feedback", "models", "receipt", "search"} == set(ours)
+    calls = {"ask", "chat", "classify", "embeddings", "search"}
+    assert calls | {"close", "feedback", "models", "receipt", "refund"} == set(ours)
     assert all(list(ours[name].parameters) == list(theirs[name].parameters) for name in ours)
 
 
@@ -220,6 +230,102 @@ def test_a_lost_answer_is_fetched_again_without_a_second_charge(stand: Stand, ur
     assert line.lost == 1
     assert model.calls == 2
     assert before - stand.balance(stand.buyer.address) == 2_000
+
+
+def test_a_lane_pays_by_channel_and_gives_the_rest_back(
+    stand: Stand, url: str, model: WordModel, tmp_path: Path
+) -> None:
+    before, block = stand.balance(stand.buyer.address), stand.ledger.block_number()
+    with sync_client(stand, url, lane=Lane(tmp_path / "lane.json", 10_000)) as client:
+        replies = [client.search("docs", "open a file", k=k) for k in (1, 2, 3)]
+        assert client.ask("docs", "How do I open a file?").text.startswith("open: ")
+        assert before - stand.balance(stand.buyer.address) == 10_000
+        assert stand.ledger.block_number() == block + 1  # the deposit
+        receipts = [reply.receipt for reply in replies]
+        assert all(receipt is not None and receipt.signer() == stand.gateway.address for receipt in receipts)
+        assert client.refund("docs")["amount"] == "5000"
+    assert before - stand.balance(stand.buyer.address) == 5_000
+
+
+def test_an_asynchronous_lane_serves_calls_that_are_made_at_once_one_after_the_other(
+    stand: Stand, url: str, model: WordModel, tmp_path: Path
+) -> None:
+    async def use() -> list[Reply]:
+        lane = Lane(tmp_path / "lane.json", 10_000, 1)
+        async with async_client(stand, url, lane=lane) as client:
+            found = await asyncio.gather(*(client.search("docs", "open a file", k=k) for k in range(1, 9)))
+            await client.refund("docs")
+            return list(found)
+
+    assert [len(reply.hits) for reply in asyncio.run(use())] == list(range(1, 9))
+    assert model.calls == 8
+
+
+def test_a_lost_answer_of_a_lane_is_fetched_again_without_a_second_charge(
+    stand: Stand, url: str, model: WordModel, tmp_path: Path
+) -> None:
+    line = _Losing()
+    with sync_client(stand, url, transport=line, lane=Lane(tmp_path / "lane.json", 10_000, 2)) as client:
+        for k in (1, 2):
+            assert len(client.search("docs", "open a file", k=k).hits) == k
+            line.lost = 0
+        assert client.refund("docs")["amount"] == "8000"
+    assert model.calls == 2
+
+
+def test_a_lane_whose_file_was_lost_or_is_old_finds_its_way_back(
+    stand: Stand, url: str, model: WordModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "lane.json"
+    lane = Lane(path, 10_000, 3)
+    with sync_client(stand, url, lane=lane) as client:
+        client.search("docs", "open a file")
+        old = path.read_text()
+        client.search("docs", "open a file", k=2)
+    before = stand.balance(stand.buyer.address)
+    for state in (None, old):
+        path.unlink() if state is None else path.write_text(state)
+        with sync_client(stand, url, lane=lane) as client:
+            assert client.search("docs", "sort a list").hits
+    path.unlink()
+    with sync_client(stand, url, lane=lane) as client:
+        assert client.refund("docs")["amount"] == "6000"
+    assert stand.balance(stand.buyer.address) - before == 6_000  # no second deposit was made
+
+
+def test_a_lanes_file_is_one_programs_and_its_deposit_has_a_limit(stand: Stand, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "lane.json"
+    with sync_client(stand, url, lane=Lane(path, 999, 4)) as client:
+        with pytest.raises(Conflict) as busy:
+            sync_client(stand, url, lane=Lane(path, 999, 4))
+        assert busy.value.code == "channel_busy"
+        with pytest.raises(PaymentFailed, match="deposit"):
+            client.search("docs", "open a file")
+        with pytest.raises(PaymentFailed, match="no_balance"):
+            client.refund("docs")
+    path.write_text("[]")
+    with pytest.raises(Corrupted):
+        sync_client(stand, url, lane=Lane(path, 999, 4))
+    path.unlink()
+    with sync_client(stand, url, max_amount=999, lane=Lane(path, 10_000, 4)) as client, pytest.raises(PaymentFailed):
+        client.search("docs", "open a file")
+
+
+def test_a_lane_learns_a_new_price(stand: Stand, url: str, model: WordModel, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from rodagila.core.policy import PriceRules
+
+    served = stand.catalogue.find("docs")
+    try:
+        with sync_client(stand, url, lane=Lane(tmp_path / "lane.json", 10_000, 5)) as client:
+            client.search("docs", "open a file")
+            dear = replace(served, policy=replace(served.policy, prices=PriceRules(search=3_000)))
+            stand.catalogue.publish(dear)
+            assert client.search("docs", "open a file").receipt.receipt.amount == 3_000  # type: ignore[union-attr]
+            assert client.refund("docs")["amount"] == "6000"
+    finally:
+        stand.catalogue.publish(served)
 
 
 def test_a_gateway_that_is_not_there_is_unreachable(stand: Stand) -> None:

@@ -4,121 +4,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from one_dao import (
+    ADA,
+    BOB,
+    CONTRIBUTION,
+    FAR,
+    OPERATOR,
+    OTHER,
+    PAYOUT_LEAF,
+    POLICY,
+    ROOT_BOND,
+    SLASH_LEAF,
+    START,
+    WINDOW,
+    Clock,
+    World,
+    open_world,
+)
 
-from rodagila.chain.addresses import create_address
-from rodagila.chain.authorization import authorize_receipt
-from rodagila.chain.contracts import Contract, ContractRefused, deploy, deploy_all, send_wei
+from rodagila.chain.contracts import Contract, ContractRefused, deploy
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import Reverted
-from rodagila.chain.tokens import Token
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
-from rodagila.core.merkle import MerkleTree, standard_leaf
+from rodagila.core.merkle import standard_leaf
 from rodagila.core.records import record_commitment
-
-START = 1_700_000_000
-WINDOW = 3_600
-FAR = 2**256 - 1
-POLICY = keccak(b"policy")
-CONTRIBUTION, OTHER = keccak(b"contribution"), keccak(b"other contribution")
-PAYOUT_LEAF = ["uint256", "address", "uint64", "address", "uint256"]
-SLASH_LEAF = ["uint256", "address", "uint64", "bytes32", "address", "uint256"]
-OPERATOR, ADA, BOB = (Account.from_key(keccak(name)) for name in (b"operator", b"ada", b"bob"))
-SUPPLY = (1_000_000, 100_000, 1_000, 4)
-RULES = (1, 60, 1_000, 4)
-ROOT_BOND = 1_000_000
-
-
-class Clock:
-    """A clock that stands until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """A ledger with one DAO's contracts on it."""
-
-    path: Path
-    clock: Clock
-    ledger: EmbeddedLedger
-    token: Contract
-    dao_token: Contract
-    timelock: Contract
-    registry: Contract
-    treasury: Contract
-    bonds: Contract
-    rewards: Contract
-
-    def drip(self, to: str, amount: int) -> None:
-        self.token.transact(self.ledger.faucet, "drip", to, amount)
-
-    def amounts(self, contract: Contract, turn: int, totals: dict[str, int]) -> MerkleTree:
-        """The tree of cumulative amounts that ``contract`` pays or mints."""
-        where = [self.ledger.chain_id, contract.address, turn]
-        return MerkleTree.of(PAYOUT_LEAF, [[*where, account, total] for account, total in totals.items()])
-
-    def slashes(self, turn: int, slashes: dict[tuple[bytes, str], int]) -> MerkleTree:
-        where = [self.ledger.chain_id, self.bonds.address, turn]
-        return MerkleTree.of(SLASH_LEAF, [[*where, *key, slash] for key, slash in slashes.items()])
-
-    def bond(self, owner: LocalAccount, contribution: bytes, amount: int) -> tuple[Any, ...]:
-        signed = authorize_receipt(
-            owner,
-            chain_id=self.ledger.chain_id,
-            token=Token(self.token.address),
-            receiver=self.bonds.address,
-            value=amount,
-            valid_before=FAR,
-            nonce=contribution,
-        )
-        return (contribution, owner.address, amount, 0, FAR, signed.signature)
-
-    def post(self, turn: int, payouts: bytes, slashes: bytes, tokens: bytes, paid: int, issued: int) -> None:
-        self.rewards.transact(
-            OPERATOR, "postRoot", turn, payouts, slashes, tokens, paid, paid, issued, keccak(b"public")
-        )
-
-
-def launch(ledger: EmbeddedLedger, token: Contract) -> dict[str, Contract]:
-    """Deploy the contracts of one DAO, each told the others' addresses before they are there."""
-    names = ("DaoToken", "DaoTimelock", "DaoGovernor", "Registry", "Treasury", "Bonds", "Rewards")
-    first = ledger.nonce(OPERATOR.address)
-    at = {name: create_address(OPERATOR.address, first + place) for place, name in enumerate(names)}
-    owner, registry, treasury, rewards = (at[name] for name in ("DaoTimelock", "Registry", "Treasury", "Rewards"))
-    arguments: dict[str, tuple[Any, ...]] = {
-        "DaoToken": ("Words", "WRD", SUPPLY, OPERATOR.address, rewards),
-        "DaoTimelock": (60, at["DaoGovernor"]),
-        "DaoGovernor": (at["DaoToken"], owner, RULES),
-        "Registry": (owner, OPERATOR.address, POLICY),
-        "Treasury": (owner, registry, token.address, rewards),
-        "Bonds": (token.address, treasury, rewards),
-        "Rewards": (owner, registry, token.address, treasury, at["Bonds"], at["DaoToken"], WINDOW, ROOT_BOND),
-    }
-    deployed = deploy_all(ledger, OPERATOR, [(name, arguments[name]) for name in names])
-    return dict(zip(names, deployed, strict=True))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    clock, path = Clock(), tmp_path / "ledger.db"
-    with EmbeddedLedger.open(path, clock=clock) as ledger:
-        send_wei(ledger, ledger.faucet, OPERATOR.address, 10**20)
-        token = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address)
-        dao = launch(ledger, token)
-        parts = (dao[name] for name in ("DaoToken", "DaoTimelock", "Registry", "Treasury", "Bonds", "Rewards"))
-        yield World(path, clock, ledger, token, *parts)
+    world = open_world(tmp_path / "ledger.db", Clock())
+    with world.ledger:
+        yield world
 
 
 def test_a_turn_runs_from_commitment_to_claim(world: World) -> None:

@@ -202,4 +202,4 @@ class ChannelMachine(RuleBasedStateMachine):
 
 
 TestChannelMachine = ChannelMachine.TestCase
-TestChannelMachine.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestChannelMachine.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)

@@ -110,3 +110,65 @@ def test_another_payment_in_the_same_transaction_settles_only_its_own_nonce(stan
     found = [settled_transaction(stand.ledger, stand.token.address, nonce=nonce, **terms) for nonce in (honest, idle)]
     assert found == [receipt.tx_hash, None]
     assert fees(stand.ledger, stand.token.address, treasury, first) == [(stand.buyer.address, 1, 123)]
+
+
+def test_only_claims_in_the_token_for_the_treasury_are_fees(stand: Stand) -> None:
+    """A channel for somebody else, one in a worthless token, one that the treasury pays itself: no fees."""
+    from channel_stand import funded
+    from rodagila.chain.contracts import Contract, load_artifact
+    from rodagila.market.channels import Channel
+    from rodagila.market.hub import HUB, ChannelConfig, Hub, voucher_digest
+
+    treasury, payer = key("treasury four"), funded(stand, "channel payer")
+    drip(stand, treasury, 10_000)
+    worthless = deployed_token(stand)
+    hub, first = Hub(stand.ledger), stand.ledger.block_number() + 1
+    stranger = key("stranger").address
+
+    def claim(account: Any, receiver: str, token: str, amount: int) -> None:
+        config = ChannelConfig(
+            account.address, account.address, receiver, stand.gateway.address, token, 900, secrets.token_bytes(32)
+        )
+        id = config.id_on(stand.ledger.chain_id)
+        contract = Contract(stand.ledger, token, load_artifact("PayToken"))
+        bring_in(stand, contract, account, config, id, 1_000)
+        signature = bytes(account.unsafe_sign_hash(voucher_digest(stand.ledger.chain_id, id, amount)).signature)
+        channel = Channel(id, config, amount, amount, signature)
+        stand.transact(stand.gateway, HUB, hub.contract.encode("claim", [channel.row.as_tuple()]))
+
+    claim(payer, treasury.address, stand.token.address, 70)
+    claim(payer, treasury.address, stand.token.address, 30)
+    claim(payer, stranger, stand.token.address, 500)
+    claim(payer, treasury.address, worthless, 600)
+    claim(treasury, treasury.address, stand.token.address, 900)
+    stand.transact(stand.faucet, HUB, hub.contract.encode("settle", treasury.address, stand.token.address))
+    pay(stand, payer, treasury.address, 5)
+    expected = [(payer.address, 3, 105)]
+    assert fees(stand.ledger, stand.token.address, treasury.address, first) == expected
+
+
+def deployed_token(stand: Stand) -> str:
+    """Return another pay token, of which the payer has plenty."""
+    from rodagila.chain.contracts import deploy
+
+    token = deploy(stand.ledger, stand.faucet, "PayToken", stand.faucet.address)
+    token.transact(stand.faucet, "drip", key("channel payer").address, 10_000)
+    return token.address
+
+
+def bring_in(stand: Stand, token: Any, payer: Any, config: Any, id: bytes, amount: int) -> None:
+    """Deposit into a channel by the token's own authorisation."""
+    from rodagila.chain.authorization import authorize_receipt
+    from rodagila.chain.predeploys import ERC3009_COLLECTOR
+    from rodagila.chain.tokens import Token
+    from rodagila.core.hashing import keccak_abi
+    from rodagila.market.hub import HUB, Hub
+
+    until = int(time.time()) + 600
+    signed = authorize_receipt(
+        payer, chain_id=stand.ledger.chain_id, token=Token(token.address), receiver=ERC3009_COLLECTOR, value=amount,
+        valid_before=until, nonce=keccak_abi(["bytes32", "uint256"], [id, 7]),
+    )  # fmt: skip
+    data = abi_encode(["uint256", "uint256", "uint256", "bytes"], [0, until, 7, signed.signature])
+    call = Hub(stand.ledger).contract.encode("deposit", config.as_tuple(), amount, ERC3009_COLLECTOR, data)
+    stand.transact(stand.faucet, HUB, call)

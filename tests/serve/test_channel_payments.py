@@ -507,7 +507,10 @@ def test_a_refund_pays_what_was_served_and_gives_the_rest_back(
     assert stand.balance(stand.buyer.address) - before == 8_000
     state = stand.paywall.vouchers.hub.state(channel_id(terms, stand.buyer, salt))  # type: ignore[union-attr]
     assert (state.balance, state.claimed) == (2_000, 2_000)
-    again = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund"))
+    same = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund"))
+    assert (same.content, same.headers["PAYMENT-RESPONSE"]) == (response.content, response.headers["PAYMENT-RESPONSE"])
+    assert stand.balance(stand.buyer.address) - before == 8_000
+    again = _refund(http, paid(asked, stand.buyer, 2 * PRICE, salt=salt, kind="refund", amount="1"))
     assert (again.status_code, error_of(again)) == (402, "refund_no_balance")
     # The channel can be filled and used again; its sums go on.
     assert ask(http, paid(terms, stand.buyer, 3 * PRICE, salt=salt, deposit=5_000)).status_code == 200
@@ -568,3 +571,50 @@ def test_terms_are_not_met_by_a_payment_of_the_other_scheme(stand: Stand, http: 
     terms: Any = decode_payment_required_header(first.headers["PAYMENT-REQUIRED"]).accepts[0]
     response = ask(http, header_of(terms, _payload(voucher)))
     assert (response.status_code, response.json()["code"]) == (402, "payment_invalid")
+
+
+def test_offers_and_the_receipt_are_the_gateways_word_on_exactly_these_terms(
+    stand: Stand, http: httpx.Client, terms: Any, salt: int, opened: httpx.Response
+) -> None:
+    from x402.http.utils import decode_payment_required_header
+
+    from rodagila.market.offers import signer_of_artifact
+
+    required: Any = decode_payment_required_header(ask(http).headers["PAYMENT-REQUIRED"])
+    offers = required.extensions["offer-receipt"]["info"]["offers"]
+    for offer, accepted in zip(offers, required.accepts, strict=True):
+        said = offer["payload"]
+        assert signer_of_artifact("Offer", offer) == stand.gateway.address
+        assert (said["scheme"], said["network"], said["asset"], said["payTo"], said["amount"]) == (
+            accepted.scheme,
+            accepted.network,
+            accepted.asset,
+            accepted.pay_to,
+            accepted.amount,
+        )
+        assert said["resourceUrl"] == required.resource.url == str(http.base_url.join("/v1/search"))
+    assert required.extensions["payment-identifier"]["info"] == {"required": False}
+    receipt = settled(opened)["extensions"]["offer-receipt"]["info"]["receipt"]
+    assert signer_of_artifact("Receipt", receipt) == stand.gateway.address
+    assert receipt["payload"]["payer"] == stand.buyer.address
+    assert receipt["payload"]["resourceUrl"] == required.resource.url
+    assert receipt["payload"]["transaction"] == settled(opened)["transaction"]
+    assert http.get("/v1/models/docs").json()["gateway"] == stand.gateway.address
+
+
+def test_a_chain_without_the_hub_is_offered_exact_alone(stand: Stand, tmp_path: Any, model: WordModel) -> None:
+    from gateway_stand import serving
+    from rodagila.chain.embedded import EmbeddedLedger
+
+    bare = Stand(tmp_path, EmbeddedLedger.open(tmp_path / "bare.sqlite"))
+    try:
+        with serving(bare.app) as url, httpx.Client(base_url=url, timeout=30) as http:
+            from x402.http.utils import decode_payment_required_header
+
+            required: Any = decode_payment_required_header(ask(http).headers["PAYMENT-REQUIRED"])
+            assert [terms.scheme for terms in required.accepts] == ["exact"]
+            assert bare.paywall.claimer is None
+            refund = http.get("/v1/channels/docs")
+            assert refund.status_code == 402
+    finally:
+        bare.close()

@@ -254,16 +254,28 @@ def model_show(home: Home, name: str) -> Values:
 
 
 def ask(
-    home: Home, dao_name: str, question: str, key: str, passphrase: str | None, url: str | None, dry_run: bool
+    home: Home,
+    dao_name: str,
+    question: str,
+    key: str,
+    passphrase: str | None,
+    url: str | None,
+    dry_run: bool,
+    channel: tuple[Path, int] | None = None,
 ) -> Values:
-    """Ask the DAO's model and pay for the call; without ``url`` a gateway of this home answers."""
+    """Ask the DAO's model and pay for the call; without ``url`` a gateway of this home answers.
+
+    ``channel`` is the file of a payment channel and what it is filled with, in atomic units.
+    """
     from rodagila.app.daos import dao_named
     from rodagila.app.serving import ask_paid
+    from rodagila.client import Lane
 
     dao = dao_named(home, dao_name)
     if dry_run:
         return {"dry_run": True, "dao": dao.name, "price": dao.policy.prices.chat, "payer": _address(home, key)}
-    return ask_paid(dao, question, home.keys.get(key, passphrase), url)
+    lane = None if channel is None else Lane(*channel)
+    return ask_paid(dao, question, home.keys.get(key, passphrase), url, lane)
 
 
 def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:

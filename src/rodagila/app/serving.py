@@ -20,7 +20,7 @@ from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
 from rodagila.app.settling import follow_settlements
-from rodagila.client import Client
+from rodagila.client import Client, Lane
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
 from rodagila.market.channels import ChannelStore
@@ -136,14 +136,16 @@ def serve_forever(home: Home, host: str, port: int, ready: Callable[[str], None]
             gateway.try_follow()
 
 
-def ask_paid(dao: Dao, question: str, account: LocalAccount, url: str | None) -> dict[str, Any]:
+def ask_paid(
+    dao: Dao, question: str, account: LocalAccount, url: str | None, lane: Lane | None = None
+) -> dict[str, Any]:
     """Ask the DAO's model through a gateway, paying from ``account``; without ``url`` through one of this home."""
     if url is None:
         with running(dao.home) as (_, address):
-            return ask_paid(dao, question, account, address)
+            return ask_paid(dao, question, account, address, lane)
     price = dao.policy.prices.chat
     network = network_of(dao.domain.chain_id)
-    with Client(url, account, token=dao.row.token, network=network, max_amount=price) as client:
+    with Client(url, account, token=dao.row.token, network=network, max_amount=price, lane=lane) as client:
         reply = client.ask(dao.name, question)
     receipt = reply.receipt
     return {

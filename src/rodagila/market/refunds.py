@@ -1,8 +1,9 @@
 """Cooperative refunds: a buyer asks for what is left in a channel, and gets it in one transaction without waiting.
 
 The voucher of such a message is for the sum that was charged already. Claim and refund go together in one
-transaction, so what was served is paid and what was not goes back. A buyer whose gateway does not answer announces an
-exit at the contract instead and takes the money when the withdraw delay has passed.
+transaction, so what was served is paid and what was not goes back. The same message again, while it is good, gets the
+same response and moves nothing; a lost one is worth its money anyway, it is back. A buyer whose gateway does not answer
+announces an exit at the contract instead and takes the money when the withdraw delay has passed.
 
 >>> refunds.serve(payment, terms, quote).payment_response  # doctest: +SKIP
 'eyJzdWNjZXNzIjp0cnVlLC4uLn0='
@@ -11,6 +12,7 @@ exit at the contract instead and takes the money when the withdraw delay has pas
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rodagila.core.hashing import hex0x
@@ -19,7 +21,7 @@ from rodagila.market.facilitator import LedgerFacilitatorSigner
 from rodagila.market.hub import HUB, ClaimRow
 from rodagila.market.outcome import Answer, PaidAnswer, PaymentUnsettled
 from rodagila.market.payments import VoucherPayment
-from rodagila.market.prices import Quote
+from rodagila.market.prices import PAYMENT_SECONDS, Quote
 from rodagila.market.till import Till
 from rodagila.market.vouchers import REASON, ChannelScheme, state_as_json
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from x402.schemas import PaymentRequirements
 
 REFUND_GAS = 500_000
+KEPT = 1_024
 
 
 class Refunds:
@@ -34,6 +37,7 @@ class Refunds:
 
     def __init__(self, scheme: ChannelScheme, till: Till, signer: LedgerFacilitatorSigner) -> None:
         self._scheme, self._till, self._signer = scheme, till, signer
+        self._done: dict[bytes, tuple[bytes, int, PaidAnswer]] = {}
 
     def serve(self, payment: VoucherPayment, terms: PaymentRequirements, quote: Quote) -> PaidAnswer:
         """Claim what was served, give back what is left or what was asked of it, and tell so.
@@ -41,6 +45,9 @@ class Refunds:
         Raises ``PaymentDemand``, ``PaymentUnsettled`` or ``Unreachable``.
         """
         with self._scheme.alone(payment.channel_id):
+            digest, until, answer = self._done.get(payment.channel_id, (b"", 0, None))
+            if answer is not None and digest == payment.digest and self._till.clock() < until:
+                return replace(answer, replayed=True)
             channel = self._scheme.following(payment, terms, quote)
             state = self._scheme.hub.state(payment.channel_id)
             channel = channel.seen(state)
@@ -49,7 +56,11 @@ class Refunds:
             after = channel.seen(self._scheme.hub.state(payment.channel_id))
             self._scheme.store.update_channel(payment.channel_id, lambda now: now and now.seen(after.state))
             back = channel.state.balance - after.state.balance
-            return self._told(payment, after, transaction, back, str(terms.network))
+            told = self._told(payment, after, transaction, back, str(terms.network))
+            if len(self._done) >= KEPT:
+                self._done.clear()
+            self._done[payment.channel_id] = (payment.digest, self._till.clock() + PAYMENT_SECONDS, told)
+            return told
 
     def _amount(self, payment: VoucherPayment, quote: Quote, channel: Channel) -> int:
         left = channel.state.balance - channel.charged

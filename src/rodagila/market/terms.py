@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from eth_account.signers.local import LocalAccount
@@ -83,6 +85,8 @@ class Terms:
         if not same or any(given.get(name) != value for name, value in terms.extra.items()):
             return None
         if accepted.scheme == BATCH and given.get("assetTransferMethod") == "permit2":
+            if not _takes_permit2():
+                return None
             terms.extra["assetTransferMethod"] = "permit2"
         return terms
 
@@ -140,6 +144,12 @@ _IDENTIFIER_SCHEMA: dict[str, Any] = {
     },
     "required": ["required"],
 }
+
+
+@lru_cache(maxsize=1)
+def _takes_permit2() -> bool:
+    # x402 imports all its extensions for it, and those need this package.
+    return find_spec("jsonschema") is not None
 
 
 def schemes(with_channels: bool) -> tuple[str, ...]:

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from rodagila.app.cli.options import dao_option, dry_run_option, home_option, json_option, key_option
+from rodagila.app.cli.options import (
+    Expanded,
+    amount_type,
+    dao_option,
+    dry_run_option,
+    home_option,
+    json_option,
+    key_option,
+)
 from rodagila.app.cli.output import emit, show_facts
 from rodagila.app.cli.session import open_home, passphrase_of
 from rodagila.app.display import printable
@@ -18,10 +26,33 @@ from rodagila.app.display import printable
 @dao_option
 @key_option
 @click.option("--url", help="A running gateway; without it the question is answered in this process.")
+@click.option(
+    "--channel",
+    type=Expanded(dir_okay=False),
+    help="Pay by the payment channel that this file keeps; it is opened if there is none.",
+)
+@click.option(
+    "--deposit",
+    type=amount_type,
+    default="0.1",
+    show_default=True,
+    help="What a channel is opened or filled with, like 2.5.",
+)
 @dry_run_option
 @home_option
 @json_option
-def ask(*, question: str, dao: str, key: str, url: str | None, dry_run: bool, home: Path, as_json: bool) -> None:
+def ask(
+    *,
+    question: str,
+    dao: str,
+    key: str,
+    url: str | None,
+    channel: Path | None,
+    deposit: int,
+    dry_run: bool,
+    home: Path,
+    as_json: bool,
+) -> None:
     """Ask the model of a DAO and pay for the answer."""
     from rodagila.app import operations
     from rodagila.app.progress import progress_on_stderr
@@ -29,7 +60,8 @@ def ask(*, question: str, dao: str, key: str, url: str | None, dry_run: bool, ho
     with open_home(home) as opened:
         secret = None if dry_run else passphrase_of(opened, key)
         with progress_on_stderr().stage("Ask"):
-            result: dict[str, Any] = operations.ask(opened, dao, question, key, secret, url, dry_run)
+            lane = None if channel is None else (channel, deposit)
+            result: dict[str, Any] = operations.ask(opened, dao, question, key, secret, url, dry_run, lane)
     if as_json or "answer" not in result:
         emit(result, as_json)
     else:

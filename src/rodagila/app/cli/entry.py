@@ -17,6 +17,7 @@ import click
 
 from rodagila.app.cli.ask import ask
 from rodagila.app.cli.audit import audit
+from rodagila.app.cli.channel import channel
 from rodagila.app.cli.completion import completion
 from rodagila.app.cli.contribute import contribute
 from rodagila.app.cli.dao import dao
@@ -49,6 +50,7 @@ COMMANDS = (
     proposal,
     model,
     ask,
+    channel,
     serve,
     ledger,
     home,
