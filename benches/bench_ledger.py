@@ -25,14 +25,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
 
 from rodagila.chain.addresses import from_text, to_text
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.genesis import faucet_account
 from rodagila.chain.ledger_file import LedgerFile
-from rodagila.chain.port import EMBEDDED_CHAIN_ID
+from rodagila.chain.port import EMBEDDED_CHAIN_ID, LogEntry
 from rodagila.chain.trie import keccak256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,12 +150,18 @@ def gas_differences(ledger_path: Path, program: str) -> tuple[int, list[Row]]:
                 count += len(raws)
                 for tx_hash, receipt in zip(block.transactions, theirs, strict=True):
                     ours = ledger.receipt(tx_hash)
-                    here = (ours.gas_used, ours.status, ours.index, len(ours.logs))
+                    here = (ours.gas_used, ours.status, ours.index, [log_of(log) for log in ours.logs])
                     names = ("gasUsed", "status", "transactionIndex")
-                    there = (*(int(receipt[name], 16) for name in names), len(receipt["logs"]))
+                    logs = [(log["address"], log["topics"], log["data"]) for log in receipt["logs"]]
+                    there = (*(int(receipt[name], 16) for name in names), logs)
                     if here != there:
                         differences.append({"transaction": "0x" + tx_hash.hex(), "here": here, "anvil": there})
     return count, differences
+
+
+def log_of(log: LogEntry) -> tuple[str, list[str], str]:
+    """Return a log as JSON-RPC writes it: address, topics, data."""
+    return log.address.lower(), ["0x" + topic.hex() for topic in log.topics], "0x" + log.data.hex()
 
 
 def gas_equal_rows(ledger_path: Path) -> list[Row]:
@@ -299,6 +307,48 @@ def speed_rows(folder: Path, count: int) -> list[Row]:
     return found
 
 
+@contextmanager
+def running_server(home: Path) -> Iterator[Anvil]:
+    """Serve the ledger of a home from a process of its own, as ``roda ledger serve`` does."""
+    command = [
+        sys.executable,
+        "-m",
+        "rodagila.app.cli",
+        "ledger",
+        "serve",
+        "--port",
+        "0",
+        "--json",
+        "--home",
+        str(home),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        node = Anvil(urlsplit(json.loads(process.stdout.readline())["url"]).port or 0)
+        try:
+            yield node
+        finally:
+            node.connection.close()
+            process.terminate()
+            process.wait(30)
+
+
+def served_rows(folder: Path, count: int) -> list[Row]:
+    """Measure token transfers through JSON-RPC, each sent and its receipt read, on the served ledger and on anvil."""
+    program, wallet, found = anvil_path(), faucet_account(), dict[str, float]()
+    nodes = {"here": running_server(folder / "served"), "anvil": running_anvil(program) if program else None}
+    for name, started in nodes.items():
+        if started is not None:
+            with started as node:
+                if name == "anvil":
+                    node.call("anvil_setBalance", wallet.address, hex(10**27))
+                for raw in token_setup(wallet):
+                    node.send(raw)
+                found[name] = sorted(timed(node.send, list(workload("token", wallet, 2, count))))[count // 2]
+    peer = round(found["anvil"] * 1000, 2) if "anvil" in found else None
+    return [row("token transfer over JSON-RPC p50, receipt included", round(found["here"] * 1000, 2), "ms", peer, None)]
+
+
 def read_rows(folder: Path) -> list[Row]:
     """Measure reads of the token: a balance, and the gas of a transfer, which runs it twice."""
     with EmbeddedLedger.open(folder / "token.db") as ledger:
@@ -411,7 +461,12 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory(dir=ROOT) as name:
             folder = Path(name)
-            rows = speed_rows(folder, options.count) + read_rows(folder) + reload_rows(folder)
+            rows = (
+                speed_rows(folder, options.count)
+                + served_rows(folder, options.count)
+                + read_rows(folder)
+                + reload_rows(folder)
+            )
             rows += gas_equal_rows(folder / "token.db") + growth_rows(folder, options.accounts)
     if options.json:
         print(json.dumps(rows, indent=1))

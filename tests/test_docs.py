@@ -23,7 +23,7 @@ from rodagila.core.money import PPM
 from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
 from rodagila.reward.roots import USAGE_TYPES
-from rodagila.reward.tree import PAYOUT_TYPES, SLASH_TYPES
+from rodagila.reward.tree import PAYOUT_TYPES, SLASH_TYPES, TOKEN_TYPES
 from rodagila.serve.effects import NEAR_PPM
 from rodagila.value.cosine import ONE
 from rodagila.value.neighbours import UNIT
@@ -148,7 +148,9 @@ def test_the_protocol_states_domain_and_chain(protocol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "types"), [("payout", PAYOUT_TYPES), ("slash", SLASH_TYPES), ("usage", USAGE_TYPES)], ids=str
+    ("name", "types"),
+    [("payout", PAYOUT_TYPES), ("slash", SLASH_TYPES), ("token", TOKEN_TYPES), ("usage", USAGE_TYPES)],
+    ids=str,
 )
 def test_the_protocol_states_the_types_of_every_leaf(protocol: str, name: str, types: list[str]) -> None:
     found = re.search(rf"{name} leaf += \((.+)\)", protocol)

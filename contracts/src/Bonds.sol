@@ -6,10 +6,10 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IBonds} from "./IBonds.sol";
-import {Incoming} from "./Incoming.sol";
 import {IPayToken} from "./IPayToken.sol";
 import {IRewards} from "./IRewards.sol";
 import {Leaf} from "./Leaf.sol";
+import {Money} from "./Money.sol";
 
 /// @title The bonds of one data DAO
 /// @notice Owners put a bond behind their contributions; the slash root of a final turn says what each loses, the rest
@@ -26,7 +26,7 @@ import {Leaf} from "./Leaf.sol";
 /// of its rows first.
 contract Bonds is IBonds, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
-    using Incoming for IPayToken;
+    using Money for IPayToken;
     using SafeCast for uint256;
 
     /// @notice Seconds after which an owner may take back a bond that no turn settled: longer than any turn with its
@@ -119,21 +119,21 @@ contract Bonds is IBonds, ReentrancyGuardTransient {
     ) external nonReentrant {
         uint256 held = bondOf(contributionId, owner);
         require(held == 0, BondKnown(contributionId, owner, held));
-        uint256 before = token.balanceOf(address(this));
+        uint256 had = token.balanceOf(address(this));
         _postBond(BondAuthorization(contributionId, owner, amount, validAfter, validBefore, signature));
-        token.requireArrived(before, amount);
+        token.requireReceived(had, amount);
     }
 
     /// @notice Take many bonds; those held already are left out.
     function postBonds(BondAuthorization[] calldata bonds) external nonReentrant {
-        uint256 before = token.balanceOf(address(this));
+        uint256 had = token.balanceOf(address(this));
         uint256 sum;
         for (uint256 i = 0; i < bonds.length; ++i) {
             if (bondOf(bonds[i].contributionId, bonds[i].owner) != 0) continue;
             sum += bonds[i].amount;
             _postBond(bonds[i]);
         }
-        token.requireArrived(before, sum);
+        token.requireReceived(had, sum);
     }
 
     /// @notice Give a bond back to its owner, less the slash that the final root of `turn` proves, which goes to the
@@ -180,7 +180,7 @@ contract Bonds is IBonds, ReentrancyGuardTransient {
         uint256 used = credit < amount ? credit : amount;
         creditOf[from] = credit - used;
         emit RootBondTaken(from, amount, used);
-        if (used != amount) token.pull(from, amount - used);
+        if (used != amount) token.take(from, amount - used);
     }
 
     /// @inheritdoc IBonds

@@ -182,9 +182,9 @@ contract Channels is Multicall, ReentrancyGuardTransient {
         _checkConfig(config);
         bytes32 id = _channelId(_domain(), config);
         Channel storage channel = channels[id];
-        (uint128 balance, uint128 claimed) = (channel.balance, channel.totalClaimed);
-        if (balance == 0 && claimed == 0) emit ChannelCreated(id, config);
-        balance += amount;
+        uint128 balance = channel.balance + amount;
+        // Nothing is claimed where nothing is left.
+        if (balance == amount) emit ChannelCreated(id, config);
         channel.balance = balance;
         emit Deposited(id, config.payer, config.receiver, config.token, amount, balance);
         IERC20 token = IERC20(config.token);

@@ -19,8 +19,8 @@ import {Leaf} from "./Leaf.sol";
 ///   schedule(t)  the smaller of cap - founders and most(1) + ... + most(t)
 ///   issuable(t)  schedule(t) - schedule(t - 1)
 ///   issued(t)    what the roots up to turn t issue, of which each turn issues at most issuable(t)
-/// Always: supply <= founders + issued(newest final turn) <= founders + schedule(newest final turn) <= cap. A root whose
-/// leaves promise more cannot mint more. What a turn does not issue is never issued.
+/// Always, when something is minted: supply <= founders + issued(newest final turn) <= founders + schedule(newest final
+/// turn) <= cap. A root whose leaves promise more cannot mint more. What a turn does not issue is never issued.
 contract DaoToken is IDaoToken, ERC20, ERC20Permit, ERC20Votes {
     /// @notice The rule of supply, fixed at launch.
     struct Supply {

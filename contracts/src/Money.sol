@@ -24,7 +24,7 @@ library Money {
     function take(IERC20 token, address from, uint256 amount) internal {
         uint256 had = token.balanceOf(address(this));
         token.safeTransferFrom(from, address(this), amount);
-        _requireReceived(token, had, amount);
+        requireReceived(token, had, amount);
     }
 
     /// @dev Take `amount` from `from`, which signed an authorisation with `nonce`.
@@ -45,10 +45,11 @@ library Money {
             nonce,
             authorization.signature
         );
-        _requireReceived(token, had, amount);
+        requireReceived(token, had, amount);
     }
 
-    function _requireReceived(IERC20 token, uint256 had, uint256 required) private view {
+    /// @dev Require that the balance, which was `had` before, grew by `required`.
+    function requireReceived(IERC20 token, uint256 had, uint256 required) internal view {
         uint256 received = token.balanceOf(address(this)) - had;
         require(received == required, AmountDiffers(received, required));
     }

@@ -7,11 +7,11 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IBonds} from "./IBonds.sol";
 import {IDaoToken} from "./IDaoToken.sol";
-import {Incoming} from "./Incoming.sol";
 import {IPayToken} from "./IPayToken.sol";
 import {IRegistry} from "./IRegistry.sol";
 import {IRewards} from "./IRewards.sol";
 import {Leaf} from "./Leaf.sol";
+import {Money} from "./Money.sol";
 import {Operated} from "./Operated.sol";
 import {Owned} from "./Owned.sol";
 
@@ -26,15 +26,16 @@ import {Owned} from "./Owned.sol";
 ///   issued(t)  what the roots up to turn t issue of the DAO's token
 ///   claimed(a) what account a was paid over all turns
 /// Always: owed <= funded; sum of claimed + balance >= funded; claimed(a) never falls; money leaves to accounts that a
-/// final root names, or back to the treasury. No bond is held here, so no root, however wrong, can touch one. If the
-/// leaves of the final root sum to owed, then the sum of claimed <= owed(final turn), and every claim can be paid.
+/// final root names, or back to the treasury. No bond is held here, so no root, however wrong, can touch one. While the
+/// leaves of each root that became final sum to what it owes, and none that was paid from is disabled, the sum of
+/// claimed <= owed(final turn), and every claim can be paid.
 ///
-/// @dev A claim reads one slot for the root of the newest final turn; the turn is in the leaf. There are no running
+/// @dev A claim reads one slot, the root of the newest final turn; which turn that is says the leaf. There are no running
 /// totals of claims, because the balance is one. A single call refuses what is done already; a batch leaves it out, so
 /// that nobody spoils a batch by sending one of its rows first.
 contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
-    using Incoming for IPayToken;
+    using Money for IPayToken;
     using SafeCast for uint256;
 
     /// @notice The longest challenge window, in seconds.
@@ -175,7 +176,7 @@ contract Rewards is IRewards, Owned, Operated, ReentrancyGuardTransient {
         require(msg.sender == treasury, NotTreasury(msg.sender, treasury));
         totalFunded += amount;
         emit PoolFunded(turn, amount);
-        token.pull(msg.sender, amount);
+        token.take(msg.sender, amount);
     }
 
     /// @notice Send what is funded and not owed (dust, or a pool that was not spent) back to the treasury.

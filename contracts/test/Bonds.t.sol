@@ -5,7 +5,7 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 import {Bonds} from "../src/Bonds.sol";
-import {Incoming} from "../src/Incoming.sol";
+import {Money} from "../src/Money.sol";
 import {CallingToken} from "./CallingToken.sol";
 import {DaoFixture} from "./DaoFixture.sol";
 import {FeeToken} from "./FeeToken.sol";
@@ -124,15 +124,15 @@ contract BondsTest is DaoFixture {
         fee.drip(ada, 100);
         fee.drip(operator, 100);
         bytes memory signature = _bondSignature(ADA_KEY, ID, 50);
-        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 49, 50));
+        vm.expectRevert(abi.encodeWithSelector(Money.AmountDiffers.selector, 49, 50));
         bonds.postBond(ID, ada, 50, 0, type(uint256).max, signature);
         Bonds.BondAuthorization[] memory rows = new Bonds.BondAuthorization[](1);
         rows[0] = Bonds.BondAuthorization(ID, ada, 50, 0, type(uint256).max, signature);
-        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 49, 50));
+        vm.expectRevert(abi.encodeWithSelector(Money.AmountDiffers.selector, 49, 50));
         bonds.postBonds(rows);
         vm.prank(operator);
         fee.approve(address(bonds), 5);
-        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 4, 5));
+        vm.expectRevert(abi.encodeWithSelector(Money.AmountDiffers.selector, 4, 5));
         _postRoots(1, 0, 0, 0);
     }
 

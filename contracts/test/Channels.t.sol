@@ -7,7 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {Channels} from "../src/Channels.sol";
 import {Erc3009Collector} from "../src/Erc3009Collector.sol";
 import {CHANNELS} from "../src/Addresses.sol";
-import {ChannelsFixture} from "./ChannelsFixture.sol";
+import {ChannelsFixture, Places} from "./ChannelsFixture.sol";
 import {CallingToken, FeeToken, SenderFeeToken, ShamCollector, Wallet} from "./ChannelsPeers.sol";
 
 contract ChannelsTest is ChannelsFixture {
@@ -66,6 +66,13 @@ contract ChannelsTest is ChannelsFixture {
         emit Channels.Deposited(_id(config), payer, receiver, address(token), 2e6, 7e6);
         _deposit(config, 2e6, 2);
         _state(config, 7e6, 0);
+        _claim(config, 7e6);
+        places.recordLogs();
+        _deposit(config, 1e6, 3);
+        Places.Log[] memory logs = places.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            vm.assertFalse(logs[i].topics[0] == Channels.ChannelCreated.selector);
+        }
     }
 
     function test_a_deposit_of_nothing_is_refused() public {
@@ -538,10 +545,11 @@ contract ChannelsTest is ChannelsFixture {
     }
 
     function test_settling_nothing_does_nothing() public {
-        hub.settle(receiver, address(token));
         _deposit(_config(1), 5e6, 1);
+        places.recordLogs();
         hub.settle(receiver, address(token));
         hub.settle(receiver, address(0xDEAD));
+        vm.assertEq(places.getRecordedLogs().length, 0);
         vm.assertEq(token.balanceOf(CHANNELS), 5e6);
     }
 

@@ -11,10 +11,17 @@ import {UptoProxy} from "../src/UptoProxy.sol";
 import {CHANNELS, PERMIT2} from "../src/Addresses.sol";
 import {Cheats} from "./Cheats.sol";
 
-/// @notice The one cheat code more that placing code at an address needs, and what checks of refusals need.
+/// @notice The cheat codes that these tests need beside the common ones.
 interface Places {
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
     function etch(address target, bytes calldata code) external;
-    function expectRevert() external;
     function getBlockTimestamp() external view returns (uint256);
 }
 

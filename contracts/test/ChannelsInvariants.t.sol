@@ -4,18 +4,7 @@ pragma solidity 0.8.37;
 import {Channels} from "../src/Channels.sol";
 import {PayToken} from "../src/PayToken.sol";
 import {CHANNELS} from "../src/Addresses.sol";
-import {ChannelsFixture} from "./ChannelsFixture.sol";
-
-interface Recording {
-    struct Log {
-        bytes32[] topics;
-        bytes data;
-        address emitter;
-    }
-
-    function recordLogs() external;
-    function getRecordedLogs() external returns (Log[] memory);
-}
+import {ChannelsFixture, Places} from "./ChannelsFixture.sol";
 
 /// @notice Acts on four channels in any order, as the fuzzer says: two tokens, two receivers, with and without a payer's
 /// authorizer. Whatever the hub refuses is let pass. It rebuilds the hub's whole state from events alone.
@@ -31,10 +20,10 @@ contract ChannelsActor is ChannelsFixture {
         uint40 withdrawDelay;
     }
 
-    Recording private constant recording = Recording(address(vm));
     uint256 public constant COUNT = 4;
 
     Channels.ChannelConfig[4] private _configs;
+    bytes32[4] public ids;
     PayToken public other;
     uint256 private _salts;
 
@@ -55,6 +44,9 @@ contract ChannelsActor is ChannelsFixture {
         _configs[1].receiver = stranger;
         (_configs[2].token, _configs[2].payerAuthorizer) = (address(other), address(0));
         _configs[3].withdrawDelay = 3600;
+        for (uint256 i = 0; i < COUNT; ++i) {
+            ids[i] = _id(_configs[i]);
+        }
     }
 
     function config(uint256 i) public view returns (Channels.ChannelConfig memory) {
@@ -130,12 +122,12 @@ contract ChannelsActor is ChannelsFixture {
     /// @notice A hash over all that the hub knows and holds.
     function fingerprint() public view returns (bytes32 hash) {
         for (uint256 i = 0; i < COUNT; ++i) {
-            Channels.ChannelConfig memory c = config(i);
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.channels, (_id(c))))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.pendingWithdrawals, (_id(c))))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.receivers, (c.receiver, c.token)))));
-            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.refundNonce, (_id(c))))));
-            hash = keccak256(abi.encode(hash, PayToken(c.token).balanceOf(CHANNELS)));
+            (bytes32 id, address of_) = (ids[i], _configs[i].token);
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.channels, (id)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.pendingWithdrawals, (id)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.receivers, (_configs[i].receiver, of_)))));
+            hash = keccak256(bytes.concat(hash, _read(abi.encodeCall(hub.refundNonce, (id)))));
+            hash = keccak256(abi.encode(hash, PayToken(of_).balanceOf(CHANNELS)));
         }
     }
 
@@ -163,10 +155,10 @@ contract ChannelsActor is ChannelsFixture {
 
     function _act(uint256 act, address sender, bytes memory call) private {
         bytes32 before = fingerprint();
-        recording.recordLogs();
+        places.recordLogs();
         vm.prank(sender);
         (bool success,) = CHANNELS.call(call);
-        Recording.Log[] memory logs = recording.getRecordedLogs();
+        Places.Log[] memory logs = places.getRecordedLogs();
         if (!success) {
             if (fingerprint() != before) ++moved;
             return;
@@ -177,7 +169,7 @@ contract ChannelsActor is ChannelsFixture {
         }
     }
 
-    function _replay(Recording.Log memory log) private {
+    function _replay(Places.Log memory log) private {
         Rebuilt storage channel = rebuilt[log.topics[1]];
         bytes32 kind = log.topics[0];
         if (kind == Channels.ChannelCreated.selector) {
@@ -258,7 +250,7 @@ contract ChannelsInvariants is ChannelsFixture {
             uint256 answers = _actor.gifts(address(tokens[t]));
             for (uint256 i = 0; i < 4; ++i) {
                 if (_actor.config(i).token != address(tokens[t])) continue;
-                (uint128 balance, uint128 claimed) = hub.channels(_id(_actor.config(i)));
+                (uint128 balance, uint128 claimed) = hub.channels(_actor.ids(i));
                 answers += balance - claimed;
             }
             for (uint256 i = 0; i < 3; ++i) {
@@ -272,7 +264,7 @@ contract ChannelsInvariants is ChannelsFixture {
 
     function _nothingClaimedLeavesAChannelAndTotalsNeverFall() private view {
         for (uint256 i = 0; i < 4; ++i) {
-            (uint128 balance, uint128 claimed) = hub.channels(_id(_actor.config(i)));
+            (uint128 balance, uint128 claimed) = hub.channels(_actor.ids(i));
             vm.assertLe(claimed, balance, "claimed <= balance");
         }
         address[2][3] memory accounts = _accounts();
@@ -283,7 +275,7 @@ contract ChannelsInvariants is ChannelsFixture {
             for (uint256 j = 0; j < 4; ++j) {
                 Channels.ChannelConfig memory config = _actor.config(j);
                 if (config.receiver != accounts[i][0] || config.token != accounts[i][1]) continue;
-                (, uint128 total) = hub.channels(_id(config));
+                (, uint128 total) = hub.channels(_actor.ids(j));
                 sum += total;
             }
             vm.assertEq(claimed, sum, "a receiver's claims are its channels'");
@@ -293,7 +285,7 @@ contract ChannelsInvariants is ChannelsFixture {
 
     function _theEventsAloneGiveTheWholeState() private view {
         for (uint256 i = 0; i < 4; ++i) {
-            bytes32 id = _id(_actor.config(i));
+            bytes32 id = _actor.ids(i);
             (uint128 balance, uint128 claimed, uint128 amount, uint40 since, uint256 nonce,,,) = _actor.rebuilt(id);
             (uint128 hasBalance, uint128 hasClaimed) = hub.channels(id);
             (uint128 hasAmount, uint40 hasSince) = hub.pendingWithdrawals(id);

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Incoming} from "../src/Incoming.sol";
+import {Money} from "../src/Money.sol";
 import {Operated} from "../src/Operated.sol";
 import {Owned} from "../src/Owned.sol";
 import {Treasury} from "../src/Treasury.sol";
@@ -17,7 +17,7 @@ contract TreasuryTest is DaoFixture {
         vm.assertEq(address(treasury.rewards()), address(rewards));
     }
 
-    function test_the_pool_of_a_turn_is_funded_once() public {
+    function test_the_pool_of_a_turn_is_funded_and_added_to() public {
         vm.expectEmit(address(treasury));
         emit Treasury.PoolFunded(1, 50e6);
         _fund(1, 50e6);
@@ -26,10 +26,11 @@ contract TreasuryTest is DaoFixture {
         vm.assertEq(rewards.totalFunded(), 50e6);
         vm.assertEq(token.balanceOf(address(rewards)), 50e6);
         vm.assertEq(token.allowance(address(treasury), address(rewards)), 0);
-        vm.expectRevert(abi.encodeWithSelector(Treasury.PoolAlreadyFunded.selector, 1, 50e6));
-        _fund(1, 50e6);
+        _fund(1, 2e6);
+        vm.assertEq(treasury.poolOf(1), 52e6);
         _fund(2, 7e6);
-        vm.assertEq(rewards.totalFunded(), 57e6);
+        vm.assertEq(rewards.totalFunded(), 59e6);
+        vm.assertEq(token.balanceOf(address(rewards)), 59e6);
     }
 
     function test_an_empty_pool_is_not_funded() public {
@@ -49,7 +50,7 @@ contract TreasuryTest is DaoFixture {
         token = fee;
         _launch(WINDOW, ROOT_BOND);
         fee.drip(address(treasury), 100);
-        vm.expectRevert(abi.encodeWithSelector(Incoming.ReceivedLess.selector, 49, 50));
+        vm.expectRevert(abi.encodeWithSelector(Money.AmountDiffers.selector, 49, 50));
         _fund(1, 50);
         vm.assertEq(fee.balanceOf(address(treasury)), 100);
     }

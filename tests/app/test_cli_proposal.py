@@ -28,6 +28,7 @@ from rodagila.core.money import TOKEN_UNIT
 from rodagila.core.policy import GovernanceRules, Policy
 from rodagila.govern.intents import INTENTS
 from rodagila.govern.proposal import Document, description_of
+from rodagila.store import schema
 
 START = 1_800_000_000
 DELAY, PERIOD, TIMELOCK = 60, 600, 120
@@ -227,6 +228,24 @@ def test_people_read_words_calls_effects_and_what_comes_next(desk: Desk) -> None
     assert out.splitlines()[2].split()[:4] == [number[:12], "Pay", "Bob", "active"]
 
 
+def test_what_was_granted_can_be_read_from_the_ledger(desk: Desk) -> None:
+    grant = "grantee=bob,mode=api,scope=the answers,purpose=answer clients,until=90d"
+    offer = "price=25,mode=api,duration=30d,until=60d,scope=the answers,purpose=resale,split=docs"
+    number = desk.accepted("--token", "account=PayToken,open=yes", "--approve-offer", offer, "--grant", grant)
+    done = desk.json("execute", number)
+    by_name = {event["event"]: event["arguments"] for event in done["events"]}
+    terms = by_name["Granted"]["terms"]
+    assert (terms["purposeHash"], terms["mode"]) == ("0x" + keccak(b"answer clients").hex(), 1)
+    assert terms["decision"] == "0x" + keccak(b"Pay Bob\n\nFor his labels.").hex()
+    assert desk.json("show", number)["does"][2].endswith('may be asked about through the gateway for "answer clients".')
+    with Home.open(desk.home) as home:
+        licenses = dao_named(home, "docs").contract("Licenses")
+        granted = bytes.fromhex(by_name["Granted"]["id"][2:])
+        assert licenses.call("grantOf", granted).grantee == home.keys.get("bob").address
+        assert licenses.call("isActive", granted) is True
+        assert licenses.call("isOpen", bytes.fromhex(by_name["OfferApproved"]["offerId"][2:])) is True
+
+
 def test_calls_run_in_the_order_of_the_command_line(desk: Desk) -> None:
     made = desk.new("--pay", "to=bob,amount=1", "--operator", "account=eve", "--pay", "to=eve,amount=2", dry=True)
     assert [call["text"].partition("(")[0] for call in made["calls"]] == [
@@ -304,6 +323,15 @@ def test_a_home_without_the_document_says_so_and_takes_the_right_one(desk: Desk,
     file.write_text(document)
     assert desk.json("show", number, "--document", str(file)) == shown
     assert desk.json("show", number) == shown
+
+
+def test_without_the_text_of_the_policy_in_force_nothing_follows_it_but_the_rest_is_decided(desk: Desk) -> None:
+    desk.json("execute", desk.accepted("--price", "chat=0.003"))
+    with Home.open(desk.home) as home, home.database.begin() as connection:
+        connection.execute(schema.policy.delete().where(schema.policy.c.version == 2))
+    price = ("new", "--key", "docs-operator", "--title", "T", "--price", "chat=0.004")
+    assert desk.problem(*price) == (4, "policy_unknown")
+    assert desk.new(*PAY, dry=True)["effect"]["succeeds"] is True
 
 
 def test_a_document_that_lies_is_not_believed_and_what_is_unreadable_is_red(desk: Desk) -> None:

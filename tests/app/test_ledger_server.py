@@ -196,6 +196,35 @@ def test_viem_watches_writes_and_names_errors(project_root: Path, url: str, toke
     }
 
 
+def test_an_explorer_walks_every_block_and_its_sums_agree(ledger: EmbeddedLedger, url: str, token: str) -> None:
+    for nonce in range(1, 4):
+        rpc(url, "eth_sendRawTransaction", transfer(nonce))
+
+    def batch(*calls: tuple[str, list[Any]]) -> list[Any]:
+        asked = [{"jsonrpc": "2.0", "id": i, "method": m, "params": p} for i, (m, p) in enumerate(calls)]
+        return [answer["result"] for answer in httpx.post(url, json=asked).json()]
+
+    last = int(batch(("eth_blockNumber", []))[0], 16)
+    blocks = batch(*(("eth_getBlockByNumber", [hex(n), True]) for n in range(last + 1)))
+    assert [block["parentHash"] for block in blocks[1:]] == [block["hash"] for block in blocks[:-1]]
+    for block in blocks:
+        receipts, count = batch(
+            ("eth_getBlockReceipts", [block["number"]]), ("eth_getBlockTransactionCountByHash", [block["hash"]])
+        )
+        assert int(count, 16) == len(receipts) == len(block["transactions"])
+        assert sum(int(one["gasUsed"], 16) for one in receipts) == int(block["gasUsed"], 16)
+        for transaction, receipt in zip(block["transactions"], receipts, strict=True):
+            sender = transaction["from"]
+            before, after, code = batch(
+                ("eth_getTransactionCount", [sender, hex(int(block["number"], 16) - 1)]),
+                ("eth_getTransactionCount", [sender, {"blockHash": block["hash"]}]),
+                ("eth_getCode", [receipt["contractAddress"] or SINK, block["number"]]),
+            )
+            assert int(after, 16) == int(before, 16) + 1 == int(transaction["nonce"], 16) + 1
+            assert (code == "0x") == (receipt["contractAddress"] is None)
+    assert len(batch(("eth_getLogs", [{"fromBlock": "0x0", "address": token}]))[0]) == len(ledger.logs(token))
+
+
 def test_clients_at_once_get_every_transaction_in(ledger: EmbeddedLedger, url: str) -> None:
     raws = [transfer(n) for n in range(24)]
     found: list[Any] = []
@@ -219,12 +248,18 @@ def test_clients_at_once_get_every_transaction_in(ledger: EmbeddedLedger, url: s
 
 
 def test_pages_of_other_sites_are_kept_out(url: str) -> None:
-    for origin in ("https://evil.example", "null", "http://localhost.evil.example", f"{WALLET}.evil.example"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://[evil",
+        "http://localhost.evil.example",
+        f"{WALLET}.evil.example",
+    ):
         refused = rpc(url, "eth_chainId", headers={"origin": origin})
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
         assert httpx.options(url, headers={"origin": origin}).status_code == 403
-    for host in ("evil.example", "localhost.evil.example", "evil.example:8545"):
+    for host in ("", "[evil", "evil.example", "localhost.evil.example", "evil.example:8545"):
         assert rpc(url, "eth_chainId", headers={"host": host}).status_code == 403
 
 

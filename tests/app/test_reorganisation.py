@@ -18,7 +18,8 @@ from rodagila.app.daos import Dao, dao_named
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of
 from rodagila.app.ledger_steps import opened_block, recorded_block
-from rodagila.app.turn import close
+from rodagila.app.serving import ask_paid
+from rodagila.app.turn import close, learn, settle
 from rodagila.app.turns import turn_row
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core.errors import Conflict
@@ -80,9 +81,12 @@ def prepared(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Prepared
 
 
 class Disturbance:
-    """Reorganises once, when ``depth`` blocks are to go and the n-th transaction of the turn is the oldest of them."""
+    """Reorganises once, when ``depth`` blocks are to go and the n-th transaction of the turn is the oldest of them.
 
-    def __init__(self, chain: Chain, home: Home, nth: int, depth: int) -> None:
+    ``at_once``: right after that transaction was sent, before anybody has asked for its receipt.
+    """
+
+    def __init__(self, chain: Chain, home: Home, nth: int, depth: int, *, at_once: bool = False) -> None:
         self.chain, self.home, self.nth, self.depth = chain, home, nth, depth
         self.blocks: list[int] = []
         self.done = False
@@ -92,6 +96,9 @@ class Disturbance:
         def counted(raws: Any) -> Any:
             hashes = send(raws)
             self.blocks += [ledger.receipt(tx_hash).block_number for tx_hash in hashes]
+            if at_once and not self.done and len(self.blocks) >= nth:
+                self.chain.reorganise(depth)
+                self.done = True
             return hashes
 
         ledger.send_many = counted
@@ -119,11 +126,13 @@ def outcome(dao: Dao) -> dict[str, Any]:
     }
 
 
-def closed(prepared: Prepared, path: Path, nth: int, depth: int) -> tuple[dict[str, Any], int]:
+def closed(
+    prepared: Prepared, path: Path, nth: int, depth: int, *, at_once: bool = False
+) -> tuple[dict[str, Any], int]:
     """Close the turn under a disturbance (0: none); return what came of it and the number of its transactions."""
     with opened(prepared.restored(path), prepared.chain) as home:
         dao = dao_named(home, "docs")
-        disturbance = Disturbance(prepared.chain, home, nth or 10_000, depth)
+        disturbance = Disturbance(prepared.chain, home, nth or 10_000, depth, at_once=at_once)
         close(dao)
         assert disturbance.done == bool(nth)
         assert turn_row(dao, 1).last_block == recorded_block(dao, 1)
@@ -145,10 +154,19 @@ def test_a_turn_reorganised_at_places_of_every_kind_ends_like_an_undisturbed_one
     prepared: Prepared, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, sent = undisturbed
-    places = ((1, 1), (3, 12), (sent // 2, 3), (sent, 12))
+    places = ((1, 1), (sent // 2, 3), (sent, 12))
     for nth, depth in places:
         found, _ = closed(prepared, tmp_path / f"{nth}-{depth}", nth, depth)
         assert found == wanted, (nth, depth)
+
+
+def test_a_transaction_that_vanishes_before_its_receipt_is_read_is_sent_again(
+    prepared: Prepared, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+) -> None:
+    wanted, sent = undisturbed
+    found, again = closed(prepared, tmp_path / "home", 2, 1, at_once=True)
+    assert found == wanted
+    assert again > sent
 
 
 @pytest.mark.slow
@@ -166,6 +184,7 @@ def test_a_reorganisation_deeper_than_the_confirmations_stops_and_changes_nothin
     prepared: Prepared, tmp_path: Path
 ) -> None:
     with opened(prepared.restored(tmp_path / "home"), prepared.chain) as home:
+        prepared.chain.mine(CONFIRMATIONS + 1)  # the snapshot stays
         dao = dao_named(home, "docs")
         prepared.chain.reorganise(CONFIRMATIONS + 1)
         before = (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number())
@@ -173,3 +192,40 @@ def test_a_reorganisation_deeper_than_the_confirmations_stops_and_changes_nothin
             close(dao)
         assert caught.value.code == "ledger_reorganised"
         assert (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number()) == before
+
+
+def test_a_reorganisation_too_deep_in_the_middle_of_a_turn_stops_it_for_good(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    with opened(prepared.restored(tmp_path / "home"), prepared.chain) as home:
+        dao = dao_named(home, "docs")
+        Disturbance(prepared.chain, home, 3, CONFIRMATIONS + 1)
+        with pytest.raises(Conflict) as caught:
+            close(dao)
+        assert caught.value.code == "ledger_reorganised"
+        before = (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number())
+        with pytest.raises(Conflict):
+            close(dao)
+        assert (contributions_of(dao), turn_row(dao, 1), home.live_ledger.block_number()) == before
+        assert turn_row(dao, 1).summary is None
+    with opened(tmp_path / "home", prepared.chain) as home, pytest.raises(Conflict):
+        _ = home.ledger
+
+
+def test_paid_calls_that_vanish_before_the_turn_is_recorded_are_settled_again_and_counted(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    chain, buyer = prepared.chain, key_of("buyer")
+    with opened(prepared.restored(tmp_path / "home"), chain) as home:
+        dao = dao_named(home, "docs")
+        learn(dao)
+        price = sum(ask_paid(dao, question, buyer, None)["paid"] for question in ("my card is lost", "rain in Oslo"))
+        paid = dao.contract("PayToken").call("balanceOf", buyer.address)
+        chain.reorganise(2)
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) == paid + price
+        settle(dao)
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) == paid
+        summary = turn_row(dao, 1).summary
+        assert summary is not None
+        assert (summary["fees"], summary["calls"]) == (FEES + price, 3)
+        assert all(report.ok for report in audit_dao(dao))

@@ -26,7 +26,7 @@ from rodagila.app.home import Home
 from rodagila.app.snapshots import Snapshot, restore_snapshot, take_snapshot
 from rodagila.chain.contracts import send_wei
 from rodagila.chain.embedded import EmbeddedLedger
-from rodagila.core.errors import Conflict, Corrupted, InvalidInput, NotFound
+from rodagila.core.errors import Conflict, Corrupted, InvalidInput, NotAuthorised, NotFound
 
 SINK = "0x000000000000000000000000000000000000bEEF"
 BLOB = b"sealed" * 1000
@@ -74,7 +74,7 @@ def test_a_restored_home_is_the_home(home: Home, tmp_path: Path) -> None:
     assert taken.files == 7
     with Home.open(tmp_path / "again") as again:
         assert again.keys.names() == home.keys.names()
-        assert again.keys.get("ada", "open sesame") == home.keys.get("ada", "open sesame")
+        assert contents(again.keys.directory) == contents(home.keys.directory)
         assert again.blobs.get(next(iter(again.blobs.ids()))) in (BLOB, b"")
         assert list(again.blobs.ids()) == list(home.blobs.ids())
     with EmbeddedLedger.open(tmp_path / "again" / "ledger.sqlite") as ledger:
@@ -102,7 +102,11 @@ def test_only_the_owner_can_read_a_snapshot_and_a_restored_home(home: Home, tmp_
 
 def test_a_sealed_key_stays_sealed(home: Home, tmp_path: Path) -> None:
     take_snapshot(home.path, tmp_path / "monday.tar")
-    secret = home.keys.get("ada", "open sesame").key.hex().removeprefix("0x")
+    restore_snapshot(tmp_path / "monday.tar", tmp_path / "again")
+    with Home.open(tmp_path / "again") as again:
+        with pytest.raises(NotAuthorised):
+            again.keys.get("ada")
+        secret = again.keys.get("ada", "open sesame").key.hex().removeprefix("0x")
     assert secret.encode() not in (tmp_path / "monday.tar").read_bytes()
 
 

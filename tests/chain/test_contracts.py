@@ -4,96 +4,46 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from one_dao import (
+    ADA,
+    BOB,
+    CONTRIBUTION,
+    FAR,
+    OPERATOR,
+    OTHER,
+    PAYOUT_LEAF,
+    POLICY,
+    ROOT_BOND,
+    SLASH_LEAF,
+    START,
+    WINDOW,
+    Clock,
+    World,
+    open_world,
+)
 
-from rodagila.chain.authorization import authorize_receipt
-from rodagila.chain.contracts import Contract, ContractRefused, deploy, send_wei
+from rodagila.chain.contracts import Contract, ContractRefused, deploy
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import Reverted
-from rodagila.chain.tokens import Token
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
-from rodagila.core.merkle import MerkleTree, standard_leaf
-
-START = 1_700_000_000
-WINDOW = 3_600
-FAR = 2**256 - 1
-POLICY = keccak(b"policy")
-CONTRIBUTION, OTHER = keccak(b"contribution"), keccak(b"other contribution")
-PAYOUT_LEAF = ["uint256", "address", "uint64", "address", "uint256"]
-SLASH_LEAF = ["uint256", "address", "uint64", "bytes32", "uint256"]
-OPERATOR, ADA, BOB = (Account.from_key(keccak(name)) for name in (b"operator", b"ada", b"bob"))
-
-
-class Clock:
-    """A clock that stands until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """A ledger with one DAO's contracts on it."""
-
-    path: Path
-    clock: Clock
-    ledger: EmbeddedLedger
-    token: Contract
-    registry: Contract
-    treasury: Contract
-    rewards: Contract
-
-    def drip(self, to: str, amount: int) -> None:
-        self.token.transact(self.ledger.faucet, "drip", to, amount)
-
-    def payouts(self, turn: int, totals: dict[str, int]) -> MerkleTree:
-        where = [self.ledger.chain_id, self.rewards.address, turn]
-        return MerkleTree.of(PAYOUT_LEAF, [[*where, account, total] for account, total in totals.items()])
-
-    def slashes(self, turn: int, slashes: dict[bytes, int]) -> MerkleTree:
-        where = [self.ledger.chain_id, self.rewards.address, turn]
-        return MerkleTree.of(SLASH_LEAF, [[*where, key, slash] for key, slash in slashes.items()])
-
-    def bond(self, owner: LocalAccount, contribution: bytes, amount: int) -> tuple[Any, ...]:
-        signed = authorize_receipt(
-            owner,
-            chain_id=self.ledger.chain_id,
-            token=Token(self.token.address),
-            receiver=self.rewards.address,
-            value=amount,
-            valid_before=FAR,
-            nonce=contribution,
-        )
-        return (contribution, owner.address, amount, 0, FAR, signed.signature)
+from rodagila.core.merkle import standard_leaf
+from rodagila.core.records import record_commitment
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    clock, path = Clock(), tmp_path / "ledger.db"
-    with EmbeddedLedger.open(path, clock=clock) as ledger:
-        send_wei(ledger, ledger.faucet, OPERATOR.address, 10**20)
-        token = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address)
-        registry = deploy(ledger, OPERATOR, "Registry", OPERATOR.address, POLICY)
-        treasury = deploy(ledger, OPERATOR, "Treasury", OPERATOR.address, token.address)
-        rewards = deploy(
-            ledger, OPERATOR, "Rewards", OPERATOR.address, token.address, treasury.address, WINDOW, 1_000_000
-        )
-        treasury.transact(OPERATOR, "setRewards", rewards.address)
-        yield World(path, clock, ledger, token, registry, treasury, rewards)
+    world = open_world(tmp_path / "ledger.db", Clock())
+    with world.ledger:
+        yield world
 
 
 def test_a_turn_runs_from_commitment_to_claim(world: World) -> None:
-    token, registry, treasury, rewards = world.token, world.registry, world.treasury, world.rewards
+    token, registry, treasury, rewards, bonds = world.token, world.registry, world.treasury, world.rewards, world.bonds
     for account in (OPERATOR, ADA, BOB):
         world.drip(account.address, 50_000_000)
     world.drip(treasury.address, 80_000_000)
@@ -101,44 +51,50 @@ def test_a_turn_runs_from_commitment_to_claim(world: World) -> None:
     commitment, batch = keccak(b"queries"), keccak(b"batch")
     registry.transact(OPERATOR, "openTurn", 1, commitment)
     registry.transact(OPERATOR, "registerBatch", 1, batch, 2, 150)
-    rewards.transact(
-        OPERATOR, "postBonds", [world.bond(ADA, CONTRIBUTION, 5_000_000), world.bond(BOB, OTHER, 4_000_000)]
-    )
+    bonds.transact(OPERATOR, "postBonds", [world.bond(ADA, CONTRIBUTION, 5_000_000), world.bond(BOB, OTHER, 4_000_000)])
     registry.transact(OPERATOR, "closeTurn", 1)
-    registry.transact(OPERATOR, "recordTurn", 1, *(keccak(word) for word in (b"d", b"p", b"m", b"parent", b"seed")))
+    data, proofs, model, seed = (keccak(word) for word in (b"data", b"proofs", b"model", b"seed"))
+    registry.transact(OPERATOR, "recordTurn", 1, data, proofs, model, bytes(32), seed)
     assert registry.call("turnOf", 1).stage == 3
     assert registry.call("turnOf", 1).commitment == commitment
+    assert registry.call("turnOf", 1).policyVersion == 1
     assert registry.call("batchOf", batch) == (1, 1, 0, 2, 150)
-    assert registry.call("recordOf", 1).reveal == keccak(b"seed")
+    assert registry.call("recordOf", 1).reveal == seed
+    assert registry.call("head") == model
 
     totals = {ADA.address: 60_000_000, BOB.address: 10_000_000, Account.create().address: 7}
-    payouts = world.payouts(1, totals)
-    slashes = world.slashes(1, {CONTRIBUTION: 0, OTHER: 1_500_000})
+    payouts = world.amounts(rewards, 1, totals)
+    slashes = world.slashes(1, {(CONTRIBUTION, ADA.address): 0, (OTHER, BOB.address): 1_500_000})
+    tokens = world.amounts(world.dao_token, 1, {ADA.address: 600, BOB.address: 400})
     paid = sum(totals.values())
     treasury.transact(OPERATOR, "fundPool", 1, paid)
-    token.transact(OPERATOR, "approve", rewards.address, 1_000_000)
-    rewards.transact(OPERATOR, "postRoot", 1, payouts.root, slashes.root, paid, paid, keccak(b"public"))
+    token.transact(OPERATOR, "approve", bonds.address, ROOT_BOND)
+    world.post(1, payouts.root, slashes.root, tokens.root, paid, 1_000)
     with pytest.raises(ContractRefused, match="challenge window is still open") as early:
         rewards.transact(OPERATOR, "claim", 1, ADA.address, 60_000_000, payouts.proof(0))
     assert early.value.error == "WindowOpen"
     assert early.value.arguments["finalAt"] == START + WINDOW
 
     world.clock.now += WINDOW
+    assert rewards.call("canFinalize", 1) is True
+    rewards.transact(OPERATOR, "finalize", 1)
     assert rewards.call("isFinal", 1) is True
     accounts, amounts = list(totals), list(totals.values())
     rewards.transact(OPERATOR, "claimMany", 1, accounts, amounts, [payouts.proof(i) for i in range(3)])
-    rewards.transact(OPERATOR, "settleBond", 1, CONTRIBUTION, ADA.address, 0, slashes.proof(0))
-    rewards.transact(OPERATOR, "settleBonds", 1, [(OTHER, BOB.address, 1_500_000, slashes.proof(1))])
-    rewards.transact(OPERATOR, "releaseRootBond", 1)
+    bonds.transact(OPERATOR, "settleBond", 1, CONTRIBUTION, ADA.address, 0, slashes.proof(0))
+    bonds.transact(OPERATOR, "settleBonds", 1, [(OTHER, BOB.address, 1_500_000, slashes.proof(1))])
+    world.dao_token.transact(OPERATOR, "claim", 1, BOB.address, 400, tokens.proof(1))
+    bonds.transact(OPERATOR, "withdrawCredit", OPERATOR.address)
 
     balances = {name: token.call("balanceOf", account.address) for name, account in (("ada", ADA), ("bob", BOB))}
     assert balances == {"ada": 110_000_000, "bob": 58_500_000}
     assert token.call("balanceOf", treasury.address) == 80_000_000 - paid + 1_500_000
     assert token.call("balanceOf", OPERATOR.address) == 50_000_000
-    assert token.call("balanceOf", rewards.address) == 0
+    assert token.call("balanceOf", rewards.address) == token.call("balanceOf", bonds.address) == 0
+    assert world.dao_token.call("getVotes", BOB.address) == 400
     claims = rewards.events("Claimed", where={"turn": 1, "account": BOB.address})
     assert [(one["account"], one["amount"], one["cumulative"]) for one in claims] == [(BOB.address, 10**7, 10**7)]
-    settled = rewards.events("BondSettled")
+    settled = bonds.events("BondSettled")
     assert [(one["contributionId"], one["returned"], one["slashed"]) for one in settled] == [
         (CONTRIBUTION, 5_000_000, 0),
         (OTHER, 2_500_000, 1_500_000),
@@ -147,15 +103,28 @@ def test_a_turn_runs_from_commitment_to_claim(world: World) -> None:
     assert (registered["turn"], registered["batch"], registered["root"]) == (1, 1, batch)
 
 
+def test_the_owner_is_the_timelock_and_the_operator_is_not(world: World) -> None:
+    for contract, call in (
+        (world.registry, ("setPolicy", OTHER)),
+        (world.treasury, ("pay", OPERATOR.address, 1, OTHER)),
+        (world.rewards, ("disable", 1)),
+    ):
+        assert contract.call("owner") == world.timelock.address
+        with pytest.raises(ContractRefused) as refused:
+            contract.transact(OPERATOR, *call)
+        assert refused.value.arguments == {"caller": OPERATOR.address, "owner": world.timelock.address}
+
+
 def test_wrong_proofs_are_refused(world: World) -> None:
     rewards = world.rewards
     world.drip(world.treasury.address, 100)
     world.drip(OPERATOR.address, 1_000_000)
     world.treasury.transact(OPERATOR, "fundPool", 1, 100)
-    world.token.transact(OPERATOR, "approve", rewards.address, 1_000_000)
-    payouts = world.payouts(1, {ADA.address: 60, BOB.address: 40})
-    rewards.transact(OPERATOR, "postRoot", 1, payouts.root, bytes(32), 100, 100, keccak(b"public"))
+    world.token.transact(OPERATOR, "approve", world.bonds.address, ROOT_BOND)
+    payouts = world.amounts(rewards, 1, {ADA.address: 60, BOB.address: 40})
+    world.post(1, payouts.root, bytes(32), bytes(32), 100, 0)
     world.clock.now += WINDOW
+    rewards.transact(OPERATOR, "finalize", 1)
     for account, cumulative, proof in (
         (ADA.address, 61, payouts.proof(0)),
         (BOB.address, 60, payouts.proof(0)),
@@ -172,9 +141,44 @@ def test_wrong_proofs_are_refused(world: World) -> None:
 
 
 def test_leaves_are_the_same_in_python_and_solidity(world: World) -> None:
-    where = [world.ledger.chain_id, world.rewards.address, 7]
-    assert world.rewards.call("payoutLeaf", 7, ADA.address, 12) == standard_leaf(PAYOUT_LEAF, [*where, ADA.address, 12])
-    assert world.rewards.call("slashLeaf", 7, OTHER, 12) == standard_leaf(SLASH_LEAF, [*where, OTHER, 12])
+    chain = world.ledger.chain_id
+    for contract, leaf in ((world.rewards, "payoutLeaf"), (world.dao_token, "tokenLeaf")):
+        where = [chain, contract.address, 7]
+        assert contract.call(leaf, 7, ADA.address, 12) == standard_leaf(PAYOUT_LEAF, [*where, ADA.address, 12])
+    where = [chain, world.bonds.address, 7]
+    expected = standard_leaf(SLASH_LEAF, [*where, OTHER, BOB.address, 12])
+    assert world.bonds.call("slashLeaf", 7, OTHER, BOB.address, 12) == expected
+
+
+def test_a_copied_commitment_opens_for_its_owner_alone(world: World) -> None:
+    salt, record, registry = keccak(b"salt"), keccak(b"record"), world.registry
+    committed = record_commitment(world.ledger.chain_id, registry.address, ADA.address, salt, record)
+    assert registry.call("commitmentOf", ADA.address, salt, record) == committed
+    assert registry.call("commitmentOf", BOB.address, salt, record) != committed
+
+
+def test_a_revocation_is_signed_over_the_words_that_the_registry_checks(world: World) -> None:
+    signed = ADA.sign_typed_data(
+        domain_data={
+            "name": "Rodagila",
+            "version": "1",
+            "chainId": world.ledger.chain_id,
+            "verifyingContract": world.registry.address,
+        },
+        message_types={
+            "Revocation": [
+                {"name": "contributionId", "type": "bytes32"},
+                {"name": "owner", "type": "address"},
+                {"name": "deadline", "type": "uint256"},
+            ]
+        },
+        message_data={"contributionId": CONTRIBUTION, "owner": ADA.address, "deadline": FAR},
+    )
+    revocation = (CONTRIBUTION, ADA.address, FAR, bytes(signed.signature))
+    world.registry.transact(OPERATOR, "revokeBySignature", *revocation)
+    assert world.registry.call("revokedAt", CONTRIBUTION, ADA.address) > 0
+    with pytest.raises(ContractRefused, match="revoked this contribution already"):
+        world.registry.transact(OPERATOR, "revokeBySignature", *revocation)
 
 
 @pytest.mark.parametrize("form", ["bytes", "parts"])
@@ -260,7 +264,7 @@ def test_a_permit_lets_the_spender_take(world: World) -> None:
 def test_the_error_of_an_inner_contract_is_told(world: World) -> None:
     forged = (*world.bond(ADA, CONTRIBUTION, 5)[:5], world.bond(BOB, CONTRIBUTION, 5)[5])
     with pytest.raises(ContractRefused, match="signature is invalid") as refused:
-        world.rewards.call("postBonds", [forged])
+        world.bonds.call("postBonds", [forged])
     assert refused.value.error == "ERC3009InvalidSignature"
     assert isinstance(refused.value, Reverted)
     assert refused.value.code == "call_reverted"
@@ -302,7 +306,7 @@ def test_structs_are_given_by_name_or_by_place_and_come_back_by_both(world: Worl
     names = ("contributionId", "owner", "amount", "validAfter", "validBefore", "signature")
     values = world.bond(ADA, CONTRIBUTION, 5)
     by_name = dict(zip(names, values, strict=True))
-    assert world.rewards.encode("postBonds", [by_name]) == world.rewards.encode("postBonds", [values])
+    assert world.bonds.encode("postBonds", [by_name]) == world.bonds.encode("postBonds", [values])
     turn = world.registry.call("turnOf", 1)
     assert turn.stage == turn[0] == 0
 
@@ -317,7 +321,7 @@ def test_arguments_that_do_not_fit_are_refused(world: World) -> None:
 
 def test_a_constructor_that_refuses_is_told(world: World) -> None:
     with pytest.raises(ContractRefused, match="outside the allowed seconds") as refused:
-        deploy(world.ledger, OPERATOR, "Rewards", OPERATOR.address, world.token.address, world.treasury.address, 0, 0)
+        deploy(world.ledger, OPERATOR, "Rewards", *[world.token.address] * 6, 0, 0)
     assert refused.value.arguments == {"given": 0, "least": 1, "most": 30 * 86_400}
 
 

@@ -15,6 +15,8 @@ from ethereum.forks.prague.transactions import decode_transaction
 from ethereum_rlp import rlp
 from ethereum_types.bytes import Bytes
 from evm_programs import COUNTER, KEEPER, TOPIC, creation, word
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_ledger_gas import ADA, signed, varied
 
 from rodagila.chain.embedded import EmbeddedLedger
@@ -165,6 +167,9 @@ def test_nonces_are_refused_in_the_words_that_clients_know(ledger: EmbeddedLedge
     again = refused(ledger, "eth_sendRawTransaction", "0x" + ledger.transaction(ledger.block(1).transactions[0]).hex())
     assert (again.code, again.message) == (-32000, "already known")
     assert refused(ledger, "eth_sendRawTransaction", "0x01").code == -32000
+    unbound = ledger.faucet.sign_transaction({"to": SINK, "value": 1, "gas": 21_000, "gasPrice": 10, "nonce": 1})
+    message = refused(ledger, "eth_sendRawTransaction", "0x" + unbound.raw_transaction.hex()).message
+    assert message.startswith("only replay-protected (EIP-155) transactions allowed over RPC")
     assert ask(ledger, "eth_blockNumber") == "0x1"
 
 
@@ -247,6 +252,7 @@ def test_what_would_change_an_answer_and_is_not_supported_is_refused(ledger: Emb
     ):
         assert refused(ledger, "eth_simulateV1", payload).code == -32602
     assert refused(ledger, "eth_getLogs", {"blockHash": "0x" + "11" * 32, "fromBlock": "0x0"}).code == -32602
+    assert refused(ledger, "eth_newFilter", {"blockHash": "0x" + "11" * 32}).code == -32602
 
 
 def test_overrides_reach_balance_nonce_code_and_storage(ledger: EmbeddedLedger) -> None:
@@ -356,3 +362,57 @@ def proven(root: bytes, key: bytes, proof: list[str]) -> bytes | None:
             return None
         expected = bytes(child)
     raise AssertionError("the proof ends before the key")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Method]]:
+    with EmbeddedLedger.open(tmp_path_factory.mktemp("fuzz") / "ledger.db") as ledger:
+        ledger.send_many([signed(ledger.faucet, n, None, creation(COUNTER)) for n in range(2)])
+        yield ethereum_methods(ledger)
+
+
+WORDS = [
+    "latest",
+    "pending",
+    "earliest",
+    "0x",
+    "0x0",
+    "0x1",
+    "0x2",
+    "0x" + "11" * 20,
+    "0x" + "11" * 32,
+    SINK,
+    "0x" + "f" * 64,
+]
+FIELDS = ["from", "to", "gas", "value", "data", "input", "accessList", "fromBlock", "toBlock", "address", "topics"]
+FIELDS += [
+    "blockHash",
+    "blockNumber",
+    "balance",
+    "code",
+    "state",
+    "stateDiff",
+    "blockStateCalls",
+    "calls",
+    "stateOverrides",
+    SINK,
+]
+PLAIN = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats() | st.text(max_size=5) | st.sampled_from(WORDS)
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+)
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_no_parameters_make_a_method_fault(table: dict[str, Method], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(table)))
+    params = data.draw(st.lists(VALUES, max_size=3))
+    answer = Dispatcher(table).answer(
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": name, "params": params}).encode()
+    )
+    found = json.loads(answer or b"")
+    assert found["id"] == 1
+    assert ("result" in found) != ("error" in found)
+    if "error" in found:
+        assert found["error"]["code"] != -32603, (name, params, found)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_module import loaded_bench
 from evm_programs import CLOCK, COUNTER, REFUSER, TOPIC, WASTER, creation, word
 from test_ledger_gas import ADA, BEN, signed, varied
-from test_ledger_port import loaded_bench
 
 from rodagila.chain.addresses import to_text
 from rodagila.chain.embedded import EmbeddedLedger
@@ -341,7 +341,7 @@ def test_proofs_have_anvil_s_shape(pair: Pair) -> None:
         ({"gas": 61_000_000}, "block gas limit|intrinsic gas too high"),
         ({"value": 10**30}, "insufficient funds for gas \\* price \\+ value"),
         ({"maxFeePerGas": 1}, "max fee per gas less than block base fee"),
-        ({"chainId": 1}, "chain"),
+        ({"chainId": 1}, "invalid chain id for signer"),
     ],
 )
 def test_refused_transactions_are_worded_as_clients_expect(pair: Pair, fields: dict[str, int], words: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import random
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from bench_module import loaded_bench
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from ethereum.forks.prague.blocks import Block
@@ -48,11 +48,7 @@ MODEXP = word(1) + word(32) + word(32) + b"\x03" + word(2**255 - 19) + word(2**2
 
 @pytest.fixture(scope="module")
 def bench(project_root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_ledger", project_root / "benches" / "bench_ledger.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_bench(project_root)
 
 
 @pytest.fixture

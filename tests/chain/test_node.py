@@ -18,7 +18,7 @@ from evm_programs import COUNTER, creation
 
 from anvil import running
 from rodagila.chain import node as node_module
-from rodagila.chain.contracts import send_wei, signed_call
+from rodagila.chain.contracts import Contract, load_artifact, send_wei, signed_call
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import faucet_account
 from rodagila.chain.jsonrpc.dispatch import Dispatcher
@@ -132,6 +132,28 @@ def test_a_busy_node_is_never_sent_a_transaction_twice_without_looking(stand: St
     assert stand.embedded.balance(SINK) == 0
 
 
+def test_a_list_of_which_a_part_is_on_its_way_is_not_signed_and_sent_again(stand: Stand) -> None:
+    """What went out would otherwise happen twice."""
+    sends = []
+
+    def interfere(method: str, params: list[Any]) -> Answer | None:
+        if method == "eth_sendRawTransaction":
+            sends.append(params[0])
+            if len(sends) == 2:  # another process of the same signer is faster
+                stand.embedded.send(stand.raw())
+        return None
+
+    place = stand.embedded.receipt(stand.embedded.send(signed_call_of_creation(stand.embedded))).contract_address
+    assert place is not None
+    token = Contract(stand.ledger, place, load_artifact("PayToken"))
+    stand.between.before = interfere
+    with pytest.raises(Conflict) as caught:
+        token.transact_many(FAUCET, [("drip", (SINK, 1)), ("drip", (SINK, 2))], gas=200_000)
+    assert caught.value.details["sent"] == 1
+    assert len(sends) == 2
+    assert len(stand.embedded.logs(place)) == 1
+
+
 @pytest.mark.parametrize("how", ["busy", "dropped", "late"])
 def test_a_transaction_whose_answer_was_lost_is_found_where_it_arrived(stand: Stand, how: str) -> None:
     lost = {"busy": httpx.Response(504), "dropped": httpx.ReadError("x"), "late": httpx.ReadTimeout("x")}[how]
@@ -147,6 +169,13 @@ def test_a_transaction_whose_answer_was_lost_is_found_where_it_arrived(stand: St
     assert stand.ledger.send(raw) == keccak256(raw)
     assert stand.count("eth_sendRawTransaction") == 1
     assert stand.embedded.nonce(FAUCET.address) == 1
+
+
+def test_a_node_that_is_too_slow_is_told_as_unreachable_and_not_asked_again(stand: Stand) -> None:
+    stand.between.before = lambda method, params: httpx.ReadTimeout("slow")
+    with pytest.raises(Unreachable, match="ReadTimeout"):
+        stand.ledger.balance(SINK)
+    assert stand.between.asked == ["eth_getBalance"]
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +290,23 @@ def instead(method: str, answer: Any, stand: Stand, other: bytes) -> Any:
 
 def hexed(data: bytes) -> str:
     return "0x" + data.hex()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://base.example/v2/KEY", "https://base.example"),
+        ("https://ada:secret@node.example:8545/?k=KEY", "https://node.example:8545"),
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("KEY", "the given address"),
+    ],
+)
+def test_an_address_is_told_without_the_secrets_in_it(url: str, told: str) -> None:
+    assert node_module.shown(url) == told
+    with pytest.raises(Unreachable) as caught:
+        RpcLedger.open(url, transport=httpx.MockTransport(lambda request: httpx.Response(401)))
+    assert not {"KEY", "secret"} & set(str(caught.value).split())
+    assert "KEY" not in str(caught.value)
 
 
 @pytest.mark.parametrize("widest", [1, 3, 7])

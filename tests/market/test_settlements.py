@@ -11,8 +11,11 @@ import httpx
 import pytest
 
 from anvil import Chain, running
+from channel_stand import PRICE, ask, terms_of
+from channel_stand import paid as paid_by_channel
 from gateway_stand import Stand, serving, signed_header
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
+from rodagila.chain.predeploys import predeployed_code
 from rodagila.chain.rpc import RpcLedger
 from rodagila.core.errors import PaymentFailed
 from rodagila.market.calls import ORPHANED, SERVED, Call
@@ -21,7 +24,6 @@ from rodagila.market.settlements import Followed, Settlements
 from rodagila.serve.feedback import FeedbackRequest
 
 CONFIRMATIONS = 12
-PRICE = 1_000
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,9 @@ def chain() -> Iterator[Chain]:
 @pytest.fixture
 def stand(chain: Chain, tmp_path: Path) -> Iterator[Stand]:
     before = chain.ask("evm_snapshot")
-    made = Stand(tmp_path, RpcLedger.open(chain.url, confirmations=CONFIRMATIONS))
+    ledger = RpcLedger.open(chain.url, confirmations=CONFIRMATIONS)
+    ledger.put_code(predeployed_code())
+    made = Stand(tmp_path, ledger)
     chain.mine(CONFIRMATIONS)
     yield made
     made.close()
@@ -59,6 +63,12 @@ def follow(stand: Stand) -> Followed:
     """Look after the settlements once, as the gateway does every few seconds."""
     accounts = {str(stand.gateway.address): stand.gateway}
     return Settlements(stand.database).follow(stand.ledger, accounts, stand.calls)
+
+
+def recheck(stand: Stand) -> None:
+    """Read the channels anew, as whoever follows settlements does after the chain dropped one."""
+    assert stand.paywall.vouchers is not None
+    stand.paywall.vouchers.watch.recheck()
 
 
 def income(stand: Stand) -> int:
@@ -152,3 +162,31 @@ def test_a_payment_that_a_stranger_repeated_first_is_found_there(
     found = now(stand, call)
     assert (found.state, found.transaction != call.transaction) == (SERVED, True)
     assert follow(stand).waiting == 0
+
+
+def test_a_deposit_that_the_chain_dropped_is_made_again_and_its_channel_goes_on(
+    stand: Stand, http: httpx.Client, chain: Chain
+) -> None:
+    before, terms = stand.balance(stand.buyer.address), terms_of(ask(http))
+    assert ask(http, paid_by_channel(terms, stand.buyer, PRICE, salt=1, deposit=10_000)).status_code == 200
+    chain.reorganise(1)
+    assert stand.balance(stand.buyer.address) == before
+    assert follow(stand).sent_again == 1
+    assert stand.balance(stand.buyer.address) == before - 10_000
+    recheck(stand)
+    assert ask(http, paid_by_channel(terms, stand.buyer, 2 * PRICE, salt=1)).status_code == 200
+    chain.mine(CONFIRMATIONS)
+    assert follow(stand) == Followed(0, 0, 0)
+
+
+def test_a_channel_whose_deposit_is_lost_buys_nothing_more(stand: Stand, http: httpx.Client, chain: Chain) -> None:
+    terms = terms_of(ask(http))
+    assert ask(http, paid_by_channel(terms, stand.buyer, PRICE, salt=2, deposit=10_000)).status_code == 200
+    chain.reorganise(1)
+    chain.ask("evm_increaseTime", 10_000)
+    chain.mine()
+    follow(stand)
+    chain.mine(CONFIRMATIONS)
+    assert follow(stand).orphaned == 1
+    recheck(stand)
+    assert ask(http, paid_by_channel(terms, stand.buyer, 2 * PRICE, salt=2)).status_code == 402

@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(path: Path) -> None:
     with pytest.raises(Unreachable) as error, database.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        connection.execute(schema.dao.insert().values({**DAO, "policy": "x" * 1_000_000}))
+        connection.execute(schema.dao.insert().values({**DAO, "contracts": "x" * 1_000_000}))
     assert error.value.code == "disk_full"
     with database.begin() as connection:
         assert connection.execute(schema.dao.select()).all() == []

@@ -21,11 +21,13 @@ from typing import TypeVar
 from rodagila.app.connection import note_confirmed, require_confirmed
 from rodagila.app.home import Home
 from rodagila.chain.port import Ledger, Unconfirmed
-from rodagila.core.errors import RodaError, Unreachable
+from rodagila.core.errors import NotFound, RodaError, Unreachable
 
 POLL_SECONDS = 0.5
 ROUNDS = 50
 """A chain that drops the same effect so often is no chain to pay on."""
+_GONE = ("transaction_unknown", "block_unknown")
+"""What is said of something that was there a moment ago: the chain was reorganised between two questions."""
 
 T = TypeVar("T")
 Step = Callable[[str, int], T]
@@ -55,7 +57,12 @@ def until_confirmed(home: Home, body: Callable[[], T]) -> T:
         return body()
     for _ in range(ROUNDS):
         require_confirmed(home.path, ledger)
-        body()
+        try:
+            body()
+        except NotFound as gone:
+            if gone.code not in _GONE:
+                raise
+            continue
         block = _await(home, ledger, ledger.block_number())
         seen = ledger.block(block).hash
         try:

@@ -87,7 +87,9 @@ def _bind(home: Path, ledger: Ledger, url: str | None) -> dict[str, Any]:
         known = own if ledger.chain_id in LOCAL_CHAIN_IDS else {**own, "since": ledger.confirmed_block()}
         _write(home, known)
     elif {name: known[name] for name in own} != own:
-        where = f"at {url}" if url else "in it"
+        from rodagila.chain.node import shown
+
+        where = f"at {shown(url)}" if url else "in it"
         raise RefusedByPolicy(
             "chain_mismatch",
             f"The home {home} belongs to chain {known['id']} with genesis {known['genesis']}; the ledger {where} is "

@@ -20,7 +20,7 @@ from rodagila.app.deployment import deploy_contracts
 from rodagila.app.holdings import Holdings, open_holdings, seal_holdings
 from rodagila.app.home import Home
 from rodagila.app.policies import policy_of_turn, policy_values
-from rodagila.chain.addresses import create_address
+from rodagila.chain.addresses import create_address, from_text, to_text
 from rodagila.chain.contracts import Contract, deploy, load_artifact
 from rodagila.chain.funding import faucet_of, give_gas_money
 from rodagila.chain.port import Ledger
@@ -214,7 +214,7 @@ def local_token(home: Home) -> str:
 
 def token_at(home: Home, address: str) -> Token:
     """Return a pay token as it described itself when this home first met it."""
-    table = schema.pay_token
+    table, address = schema.pay_token, to_text(from_text(address))
     with home.database.begin() as connection:
         row = connection.execute(table.select().where(table.c.address == address)).one_or_none()
     if row is not None:

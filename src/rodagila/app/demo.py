@@ -263,11 +263,13 @@ def _rise(dao: Dao, turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _owners(play: Play, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every participant with what it earned in all turns, less what was slashed."""
+    """Return every participant with what it earned in all turns, less what was slashed, and its tokens."""
     earned: dict[str, int] = {}
     slashed: dict[str, int] = {}
+    tokens: dict[str, int] = {}
     for turn in turns:
         for row in payouts_of(play.dao, turn["turn"]):
+            tokens[row["account"]] = int(row["tokens_cumulative"])
             earned[row["account"]] = earned.get(row["account"], 0) + row["payout"]
             slashed[row["account"]] = slashed.get(row["account"], 0) + row["slashed"]
     owners = []
@@ -281,6 +283,7 @@ def _owners(play: Play, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
                 "payout": gross - lost,
                 "earned": gross,
                 "slashed": lost,
+                "tokens": str(tokens.get(account, 0)),
                 "records": len(person.records),
                 "turn": person.turn,
                 "account": account,

@@ -20,7 +20,10 @@ from rodagila.chain.port import Ledger
 from rodagila.core.money import PPM, TOKEN_UNIT
 from rodagila.core.policy import GovernanceRules, Policy, TokenRules
 
-NAMES = ("DaoToken", "DaoTimelock", "DaoGovernor", "Registry", "Treasury", "Rewards", "Bonds")
+NAMES = (
+    *("DaoToken", "DaoTimelock", "DaoGovernor", "Registry", "Treasury", "Rewards", "Bonds"),
+    *("Split", "Licenses", "Stake", "Predicates", "Escrow"),
+)
 """In the order of their deployment: the governor's constructor asks the token, everything else only keeps addresses."""
 
 
@@ -51,6 +54,11 @@ def _arguments(at: Mapping[str, str], operator: str, founders: str, policy: Poli
             *(challenge.window_seconds, challenge.root_bond),
         ),
         "Bonds": (money, treasury, rewards),
+        "Split": (owner, treasury),
+        "Licenses": (owner, at["Split"]),
+        "Stake": (owner, money, treasury),
+        "Predicates": (at["Stake"],),
+        "Escrow": (at["Split"], at["Predicates"]),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rodagila.core.money import PPM, format_amount
+from rodagila.core.money import PPM, format_amount, format_tokens
 
 AMOUNTS = frozenset(
     {
@@ -30,13 +30,31 @@ AMOUNTS = frozenset(
             "owed",
             "paid",
         ),
-        *("pay", "payable", "payout", "pool", "price", "rewards_balance", "rollover", "rollover_in", "rollover_out"),
-        *("seed_pool", "slash", "slashed", "total", "treasury_balance", "unclaimed"),
+        *(
+            "pay",
+            "payable",
+            "payout",
+            "pool",
+            "price",
+            "bonds_balance",
+            "rewards_balance",
+            "rollover",
+            "rollover_in",
+            "rollover_out",
+        ),
+        *("bonds_balance", "seed_pool", "slash", "slashed", "total", "treasury_balance", "unclaimed"),
     }
 )
 """Keys whose integers are atomic units."""
 SHARES = frozenset({"value", "low", "high"})
 """Keys whose integers are millionths, like every key that ends with ``_ppm``."""
+TOKENS = frozenset(
+    {
+        *("issued", "issuable", "tokens", "tokens_cumulative", "tokens_claimed", "tokens_claimed_before"),
+        *("tokens_due", "tokens_received", "token_supply"),
+    }
+)
+"""Keys whose texts are atomic units of the DAO's own token."""
 NAMES = frozenset({"chain_id", "port"})
 """Keys whose integers are names, not quantities."""
 
@@ -61,6 +79,8 @@ def cell(key: str, value: Any) -> str:
         return _number(key, value)
     if isinstance(value, list):
         return ", ".join(cell(key, item) for item in value)
+    if key in TOKENS and str(value).isdecimal():
+        return format_tokens(int(value))
     return printable(str(value)).replace("\n", "\\n")
 
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from rodagila.store.database import Database
     from rodagila.vault.accounts import KeyStore
 
-FORMAT = 1
+FORMAT = 2
+"""1: DAOs whose contracts their operator owned."""
 LEDGER, FUNDER = "RODA_LEDGER", "RODA_FUNDER"
 Clock = Callable[[], int]
 
@@ -193,6 +194,13 @@ def _check_format(path: Path) -> None:
             raise Corrupted(
                 "database_corrupted", f"{marker} is not a home's marker.", hint="Restore it from a backup."
             ) from error
+        if found == 1:
+            raise Corrupted(
+                "home_outdated",
+                f"The home {path} was made by version 0.1, whose contracts this version cannot run.",
+                hint="Settle and claim what is open there with rodagila 0.1; then launch anew in an empty --home "
+                "and let its owners contribute again.",
+            )
         if found != FORMAT:
             raise Corrupted(
                 "database_newer",

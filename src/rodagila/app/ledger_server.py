@@ -44,7 +44,7 @@ class LedgerApp:
     def __init__(self, dispatcher: Dispatcher, origins: Collection[str] = ()) -> None:
         self._dispatcher = dispatcher
         self._origins = {origin.rstrip("/").lower() for origin in origins}
-        self._hosts = {urlsplit(origin).hostname for origin in self._origins}
+        self._hosts = {_parts(origin)[1] for origin in self._origins}
         self._threads: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,14 +85,14 @@ class LedgerApp:
         return None
 
     def _host_allowed(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or name in self._hosts or _is_address(name)
+        _, name = _parts(f"//{host}")
+        return name == "localhost" or (name != "" and name in self._hosts) or _is_address(name)
 
     def _origin_allowed(self, origin: str) -> bool:
         if origin.lower() in self._origins:
             return True
-        parts = urlsplit(origin)
-        return parts.scheme in _EXTENSIONS or parts.hostname in ("localhost", "127.0.0.1", "::1")
+        scheme, host = _parts(origin)
+        return scheme in _EXTENSIONS or host in ("localhost", "127.0.0.1", "::1")
 
 
 def serve_ledger(
@@ -128,6 +128,15 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > MAX_BODY_BYTES:
             return None
     return bytes(body)
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return an address's scheme and host, empty where it has none or cannot be read."""
+    try:
+        found = urlsplit(address)
+        return found.scheme, found.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _is_address(name: str) -> bool:

@@ -24,8 +24,16 @@ from rodagila.store.vectors import IndexRow, VectorIndex
 
 
 def train_turn(dao: Dao, turn: int) -> dict[str, Any]:
-    """Train the model of ``turn`` and keep its card, unless it is kept already; returns the card with its hash."""
+    """Train the model of ``turn`` and keep its card, unless it is kept already; returns the card with its hash.
+
+    A model grows from the head of the DAO's line. If a decision moved the head before the turn was recorded, the model
+    is trained again from there.
+    """
     known = _row_of(dao, turn)
+    if known is not None and _left_behind(dao, turn, known):
+        with dao.home.database.begin() as connection:
+            connection.execute(schema.model.delete().where(schema.model.c.name == known["name"]))
+        known = None
     if known is None:
         trained = _trained(dao, turn)
         values = {
@@ -75,7 +83,15 @@ def vertical_model(dao: Dao, turn: int) -> VerticalModel:
 
 
 def _parent(dao: Dao, turn: int) -> bytes:
-    return from_hex(model_row(dao, turn - 1)["hash"]) if turn > 1 else ZERO_HASH
+    known = _row_of(dao, turn)
+    head: bytes = dao.contract("Registry").call("head")
+    return head if known is None else from_hex(known["card"]["parent"])
+
+
+def _left_behind(dao: Dao, turn: int, known: dict[str, Any]) -> bool:
+    registry = dao.contract("Registry")
+    recorded = registry.call("recordOf", turn).modelHash != ZERO_HASH
+    return not recorded and registry.call("head") != from_hex(known["card"]["parent"])
 
 
 def model_claim(row: dict[str, Any]) -> ModelClaim:

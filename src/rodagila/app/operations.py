@@ -54,8 +54,12 @@ def dao_new(
     reference: Path | None,
     progress: Progress,
     token: str | None = None,
+    founders: str | None = None,
 ) -> Values:
-    """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn."""
+    """Launch a DAO: contracts, policy hash, its own queries and reference corpus, first turn.
+
+    ``founders`` is the address or the key's name of the account that receives the founders' tokens.
+    """
     from rodagila.app.daos import dao_named, dao_rows, launch, require_new
     from rodagila.app.holdings import Holdings, split_queries
     from rodagila.app.turn import begin_turn
@@ -66,6 +70,7 @@ def dao_new(
             begin_turn(dao_named(home, name), 1)
         return _dao_values(dao_named(home, name))
     require_new(home, name)
+    receiver = None if founders is None else _address(home, founders)
     if queries is None:
         raise InvalidInput(
             "usage",
@@ -80,7 +85,7 @@ def dao_new(
         return home.keys.get(role) if any(known == role for known, _ in home.keys.names()) else home.keys.new(role)
 
     with home.exclusive("turn"), progress.stage("launch", 2) as stage:
-        dao = launch(home, name, policy, holdings, _new_or_left, token)
+        dao = launch(home, name, policy, holdings, _new_or_left, token, receiver)
         stage.advance(1)
         begin_turn(dao, 1)
         stage.advance(1)
@@ -127,6 +132,16 @@ def _dao_values(dao: Dao) -> Values:
         "contracts": dao.addresses,
         "policy_hash": hex0x(dao.policy.policy_hash()),
     }
+
+
+def policy_keep(home: Home, dao_name: str, policy: Policy) -> Values:
+    """Keep the text of a policy version that a DAO decided on elsewhere, so that its next turn can be opened here."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.policies import keep_policy, versions_of
+
+    dao = dao_named(home, dao_name)
+    kept = keep_policy(home, dao.name, policy)
+    return {"dao": dao.name, "kept": hex0x(kept), "version": policy.version, **versions_of(dao)}
 
 
 def contribute(

@@ -28,7 +28,7 @@ CHARTED = 60  # owners in the bar chart; the table holds all
 EXPLAINED_RECORDS = 12
 TURN_COLUMNS = (
     *("turn", "records", "metric", "value", "low", "high", "calls", "pool", "paid", "slashed", "dust", "rollover"),
-    "root",
+    *("issued", "root"),
 )
 
 
@@ -126,7 +126,7 @@ def by_stage(stages: Sequence[Row]) -> list[tuple[str, float]]:
 
 def owner_columns(owners: Sequence[Row]) -> list[str]:
     """Return the columns of the owners' table."""
-    known = ("owner", "kind", "turn", "records", "earned", "slashed", "payout")
+    known = ("owner", "kind", "turn", "records", "earned", "slashed", "payout", "tokens")
     return [key for key in known if any(key in owner for owner in owners)]
 
 

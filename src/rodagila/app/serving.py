@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
@@ -58,9 +59,7 @@ class Gateway:
     def try_follow(self) -> None:
         """Look after the settlements that the chain has not confirmed yet; trouble is told once."""
         try:
-            followed = follow_settlements(self.home)
-            if followed is not None and followed.sent_again + followed.orphaned and self.context is not None:
-                self.context.paywall.recheck()
+            follow_settlements(self.home)
         except RodaError as error:
             if self._troubles.get("") != str(error):
                 log.warning("The settlements cannot be followed: %s", error)
@@ -73,15 +72,17 @@ class Gateway:
         card = newest_model(dao)
         if card is None:
             return False
-        offered = self._offered(dao)
+        offered, policy = self._offered(dao), dao.policy
         if offered is not None and offered.turn == card["turn"]:
+            if offered.policy != policy:  # the next turn was opened under another version: its prices hold from here on
+                self.catalogue.publish(replace(offered, policy=policy))
             return False
         served = ServedModel(
             dao=dao.name,
             turn=card["turn"],
             domain=dao.domain,
             treasury=dao.row.treasury,
-            policy=dao.policy,
+            policy=policy,
             model=vertical_model(dao, card["turn"]),
             created=dao.home.clock(),
         )

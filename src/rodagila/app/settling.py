@@ -12,7 +12,10 @@ from rodagila.app.connection import require_confirmed
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.market.calls import Calls
+from rodagila.market.channels import ChannelStore
+from rodagila.market.hub import Hub
 from rodagila.market.settlements import Followed, Settlements
+from rodagila.market.watch import ChannelWatch
 
 
 def follow_settlements(home: Home) -> Followed | None:
@@ -30,7 +33,10 @@ def follow_settlements(home: Home) -> Followed | None:
         require_confirmed(home.path, home.live_ledger)
         accounts = [Dao(home, row).account("gateway") for row in dao_rows(home)]
         by_address = {str(account.address): account for account in accounts}
-        return settlements.follow(home.live_ledger, by_address, Calls(home.database))
+        followed = settlements.follow(home.live_ledger, by_address, Calls(home.database))
+    if followed.sent_again or followed.orphaned:  # a deposit may be among them, and a dropped one leaves no event
+        ChannelWatch(Hub(home.live_ledger), ChannelStore(home.database)).recheck()
+    return followed
 
 
 def await_settlements(home: Home) -> None:

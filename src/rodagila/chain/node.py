@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -52,7 +53,9 @@ class Node:
     """A node at one address; threads may share it."""
 
     def __init__(self, client: httpx.Client, url: str, pause: Callable[[float], None] = time.sleep) -> None:
-        self._client, self.url, self._pause = client, url, pause
+        self._client, self._url, self._pause = client, url, pause
+        self.shown = shown(url)
+        """The address as it may be told: providers put their clients' keys into the rest."""
         self._ids = itertools.count(1)
 
     def close(self) -> None:
@@ -82,7 +85,7 @@ class Node:
     def _ask(self, method: str, params: tuple[Any, ...]) -> Any:
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
         try:
-            with self._client.stream("POST", self.url, json=body) as response:
+            with self._client.stream("POST", self._url, json=body) as response:
                 if response.status_code in _BUSY:
                     raise _Busy(f"HTTP {response.status_code}", _retry_after(response))
                 content = _content(response)
@@ -102,6 +105,13 @@ class Node:
 
     def _unanswered(self, method: str, why: str) -> Unreachable:
         return Unreachable("unreachable", f"The node gave no answer to {method} ({why}).", hint=_HINT)
+
+
+def shown(url: str) -> str:
+    """Return scheme, host and port of an address: a path, a query or a user may hold a secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else "the given address"
 
 
 _HINT = "Check the node's address and that it runs."

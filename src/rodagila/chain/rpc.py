@@ -161,7 +161,7 @@ class RpcLedger:
             if exc.code == _NO_METHOD:
                 raise Unreachable(
                     "unreachable",
-                    f"The node at {self._node.url} cannot simulate calls: it has no eth_simulateV1.",
+                    f"The node at {self._node.shown} cannot simulate calls: it has no eth_simulateV1.",
                     hint="Use a node that has it (go-ethereum 1.15, anvil 1.7 or later).",
                 ) from exc
             raise InvalidInput("transaction_invalid", f"The node does not simulate these calls: {exc}.") from exc
@@ -192,7 +192,7 @@ class RpcLedger:
         if richest is None or self.balance(richest) <= wei:
             raise RefusedByPolicy(
                 "no_faucet",
-                f"No account that the node at {self._node.url} holds unlocked has {wei} wei.",
+                f"No account that the node at {self._node.shown} holds unlocked has {wei} wei.",
                 hint="Start it with funded accounts, as anvil does by itself.",
             )
         request = {"from": _place(richest), "to": _place(to), "value": hex(wei)}

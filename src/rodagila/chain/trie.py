@@ -215,11 +215,11 @@ def _reference(node: Node) -> bytes:
 
 def _encoded(node: Node) -> bytes:
     if isinstance(node, Leaf):
-        return _rlp_list(_rlp_string(_compact(node.path, 2)) + _rlp_string(node.value))
+        return rlp_list(rlp_string(_compact(node.path, 2)) + rlp_string(node.value))
     if isinstance(node, Extension):
-        return _rlp_list(_rlp_string(_compact(node.path, 0)) + _reference(node.child))
+        return rlp_list(rlp_string(_compact(node.path, 0)) + _reference(node.child))
     parts = [b"\x80" if child is None else _reference(child) for child in node.children]
-    return _rlp_list(b"".join(parts) + _rlp_string(node.value))
+    return rlp_list(b"".join(parts) + rlp_string(node.value))
 
 
 def _compact(path: bytes, flag: int) -> bytes:
@@ -228,13 +228,20 @@ def _compact(path: bytes, flag: int) -> bytes:
     return bytes.fromhex((head + path).translate(_TO_DIGITS).decode())
 
 
-def _rlp_string(data: bytes) -> bytes:
+def rlp_string(data: bytes) -> bytes:
+    """Return the RLP of bytes."""
     if len(data) == 1 and data[0] < 0x80:
         return data
     return _rlp_head(0x80, len(data)) + data
 
 
-def _rlp_list(payload: bytes) -> bytes:
+def rlp_number(value: int) -> bytes:
+    """Return the RLP of an unsigned number: its bytes without leading zeros."""
+    return rlp_string(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def rlp_list(payload: bytes) -> bytes:
+    """Return the RLP of a list of what is encoded already."""
     return _rlp_head(0xC0, len(payload)) + payload
 
 

@@ -18,12 +18,11 @@ from typing import Any, cast
 from ethereum.forks.prague.fork_types import Account, Address
 from ethereum.forks.prague.state import State
 from ethereum.forks.prague.trie import Trie
-from ethereum_rlp import rlp
 from ethereum_types.bytes import Bytes32
 from ethereum_types.numeric import U256
 from immutables import Map
 
-from rodagila.chain.trie import EMPTY_ROOT, HexTrie, keccak256
+from rodagila.chain.trie import EMPTY_ROOT, HexTrie, keccak256, rlp_list, rlp_number, rlp_string
 
 Slots = Map[Bytes32, U256]
 _NO_SLOTS: Slots = Map()
@@ -219,7 +218,7 @@ def rehashed(tries: Tries, world: World, change: Changes) -> Tries:
         trie = storages.get(address) or HexTrie()
         for slot, word in words.items():
             key = _hashed_key(slot)
-            trie = trie.set(key, rlp.encode(word)) if word else trie.delete(key)
+            trie = trie.set(key, rlp_number(int(word))) if word else trie.delete(key)
         storages = storages.set(address, trie)
     accounts = tries.accounts
     for address in {**change.accounts, **change.storages}:
@@ -232,13 +231,13 @@ def hashed(world: World) -> Tries:
     """Return the tries of a whole world."""
     storages: Map[Address, HexTrie] = Map(
         {
-            address: HexTrie.build((_hashed_key(slot), rlp.encode(word)) for slot, word in slots.items())
+            address: HexTrie.build((keccak256(slot), rlp_number(int(word))) for slot, word in slots.items())
             for address, slots in world.storages.items()
         }
     )
     return Tries(
         HexTrie.build(
-            (_hashed_key(address), _leaf(account, storages.get(address))) for address, account in world.accounts.items()
+            (keccak256(address), _leaf(account, storages.get(address))) for address, account in world.accounts.items()
         ),
         storages,
     )
@@ -246,7 +245,8 @@ def hashed(world: World) -> Tries:
 
 def _leaf(account: Account, storage: HexTrie | None) -> bytes:
     root = storage.root() if storage is not None else EMPTY_ROOT
-    return bytes(rlp.encode((account.nonce, account.balance, root, code_hash(account.code))))
+    fields = rlp_number(int(account.nonce)) + rlp_number(int(account.balance))
+    return rlp_list(fields + rlp_string(root) + rlp_string(code_hash(account.code)))
 
 
 @lru_cache(maxsize=4096)

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "file_unreadable": "the file cannot be read as the format it claims",
     "gas_short": "the account that pays gas does not hold enough of the chain's money",
     "home_locked": "another process holds this home",
+    "home_outdated": "the home was made by a version whose contracts this one cannot run",
     "index_corrupted": "the vector index cannot be read; it is rebuilt from the records",
     "invalid_request": "the request does not have the required shape",
     "invariant_broken": "a law of the mechanism does not hold; nothing was published",

@@ -156,6 +156,8 @@ class LedgerFacilitatorSigner:
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _signed(self, to: str, data: bytes, nonce: int, gas: int) -> bytes:
+        base_fee = self._ledger.base_fee()
+        tip = base_fee // 10 + 1
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self._ledger.chain_id,
@@ -164,8 +166,8 @@ class LedgerFacilitatorSigner:
             "value": 0,
             "data": data,
             "gas": gas,
-            "maxFeePerGas": 2 * self._ledger.base_fee() + 1,
-            "maxPriorityFeePerGas": 1,
+            "maxFeePerGas": 2 * base_fee + tip,
+            "maxPriorityFeePerGas": tip,
         }
         return bytes(self._account.sign_transaction(transaction).raw_transaction)
 

@@ -95,11 +95,6 @@ class Paywall:
             raise self.till.demand(quote, "payment_invalid", "Only a refund can be asked for at this address.")
         return self._refunds.serve(payment, terms, quote)
 
-    def recheck(self) -> None:
-        """Read every channel anew, after the chain dropped something that was sent."""
-        if self.vouchers is not None:
-            self.vouchers.watch.recheck()
-
     def _read(self, header: str | None, quote: Quote) -> tuple[Payment | VoucherPayment, PaymentRequirements]:
         if header is None:
             price = f"{format_amount(quote.amount)} {self.token.name}"

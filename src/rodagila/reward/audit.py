@@ -90,6 +90,10 @@ def audit_turn(
     except RodaError as error:
         return AuditReport(turn, {}, (f"turn {turn}: cannot be recomputed: {error.message}",))
     lines = [*_within(public, computed), *_chain(public.facts, previous)]
+    if ledger is None:  # else the ledger says which model the line goes on from; a decision may have changed that
+        lines += _differs(
+            "parent model", previous.facts.model.hash if previous else bytes(32), public.facts.model.parent
+        )
     if check_model is not None:
         lines += _model(public.facts, check_model)
     roots = _roots(public, computed)
@@ -151,7 +155,6 @@ def _chain(facts: TurnFacts, previous: PublicTurn | None) -> Iterator[str]:
         yield from _tables("cumulative payout before the first turn", {}, facts.previous)
         yield from _tables("cumulative tokens before the first turn", {}, facts.previous_issued)
         yield from _differs("exclusions of the first turn", (), facts.excluded)
-        yield from _differs("parent model of the first turn", bytes(32), facts.model.parent)
         return
     before = compute(previous.facts)
     yield from _differs("turn", previous.facts.turn + 1, facts.turn)
@@ -159,7 +162,6 @@ def _chain(facts: TurnFacts, previous: PublicTurn | None) -> Iterator[str]:
     yield from _tables("cumulative payout before the turn", before.settlement.cumulative, facts.previous)
     yield from _tables("cumulative tokens before the turn", before.settlement.cumulative_issued, facts.previous_issued)
     yield from _differs("exclusions", next_excluded(previous.facts, before.values), facts.excluded)
-    yield from _differs("parent model", previous.facts.model.hash, facts.model.parent)
     yield from _differs("supply rule", previous.facts.policy.token, facts.policy.token)
     for name in ("domain", *CONTRACTS, "embedder"):
         yield from _differs(name, getattr(previous.facts, name), getattr(facts, name))

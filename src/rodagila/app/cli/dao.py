@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rodagila.app.cli.groups import Nouns
-from rodagila.app.cli.options import Expanded, dry_run_option, home_option, json_option
+from rodagila.app.cli.options import Expanded, complete_key, dry_run_option, home_option, json_option
 from rodagila.app.cli.output import emit, show_facts
 from rodagila.app.cli.session import open_home
 from rodagila.app.display import printable
@@ -25,6 +25,12 @@ def dao() -> None:
 @click.option("--queries", type=Expanded(), help="JSON lines the DAO measures by (scoring and gate).")
 @click.option("--reference", type=Expanded(), help="JSON lines the DAO owns already: the reference corpus.")
 @click.option("--token", metavar="ADDRESS", help="The pay token; needed on chains without a faucet.")
+@click.option(
+    "--founders",
+    metavar="NAME|ADDRESS",
+    shell_complete=complete_key,
+    help="Who receives the founders' tokens; the DAO's operator by default.",
+)
 @dry_run_option
 @home_option
 @json_option
@@ -35,6 +41,7 @@ def new(
     queries: Path | None,
     reference: Path | None,
     token: str | None,
+    founders: str | None,
     dry_run: bool,
     home: Path,
     as_json: bool,
@@ -49,7 +56,7 @@ def new(
     from rodagila.app import operations
 
     with open_home(home) as opened:
-        result = operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr(), token)
+        result = operations.dao_new(opened, name, rules, queries, reference, progress_on_stderr(), token, founders)
     emit(result, as_json)
 
 

@@ -16,6 +16,7 @@ from rodagila.app.progress import progress_on_stderr
 
 TURN_COLUMNS = (
     *("turn", "records", "metric", "value", "low", "high", "calls", "pool", "paid", "slashed", "dust", "rollover"),
+    "issued",
 )
 SIZES = click.IntRange(min=1)
 
@@ -74,7 +75,7 @@ def show_demo(result: dict[str, Any]) -> None:
     owners = sorted(result["owners"], key=lambda owner: -owner["payout"])
     show_table(
         [owner | {"kind": marked(owner["kind"])} for owner in owners],
-        ("owner", "kind", "turn", "records", "earned", "slashed", "payout"),
+        ("owner", "kind", "turn", "records", "earned", "slashed", "payout", "tokens"),
     )
     click.echo()
     click.echo(audit_line(result["audit"]))

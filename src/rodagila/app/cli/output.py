@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from rodagila.app.display import cell, printable
+from rodagila.app.display import TOKENS, cell, printable
 
 UNLIMITED = 10_000  # columns when stdout is not a terminal: data is never folded or cut
 
@@ -46,7 +46,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -
     keys = [key for key in columns or rows[0] if any(key in row for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for key in keys:
-        numeric = all(is_number(row.get(key)) for row in rows)
+        numeric = key in TOKENS or all(is_number(row.get(key)) for row in rows)
         table.add_column(title(key), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(key, row.get(key))) for key in keys))

@@ -1,4 +1,4 @@
-"""``roda policy``: check a policy file, list its fields, print the defaults as a file to start from."""
+"""``roda policy``: check a policy file, list its fields, print the defaults, keep a version that was decided on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from rodagila.app.cli.groups import Nouns
-from rodagila.app.cli.options import Expanded, json_option
+from rodagila.app.cli.options import Expanded, dao_option, home_option, json_option
 from rodagila.app.cli.output import emit
+from rodagila.app.cli.session import open_home
 
 
 @click.group(cls=Nouns)
@@ -26,6 +27,21 @@ def check(file: Path, as_json: bool) -> None:
     rules = load_policy(file)
     facts = {"ok": True, "name": rules.name, "version": rules.version, "policy_hash": "0x" + rules.policy_hash().hex()}
     emit(facts | ({"policy": rules.as_json()} if as_json else {}), as_json)
+
+
+@policy.command("keep")
+@click.argument("file", type=Expanded())
+@dao_option
+@home_option
+@json_option
+def keep(file: Path, dao: str, home: Path, as_json: bool) -> None:
+    """Keep the policy in FILE for a DAO whose decision put it in force elsewhere."""
+    from rodagila.app import operations
+    from rodagila.govern.policy import load_policy
+
+    with open_home(home) as opened:
+        result = operations.policy_keep(opened, dao, load_policy(file))
+    emit(result, as_json)
 
 
 @policy.command("fields")

@@ -20,7 +20,8 @@ Made by `python -m rodagila.app.cli.reference > docs/cli.md`; do not edit.
 stdout is data, stderr is progress. `--json` prints JSON, also for errors: `{"error": {code, title, detail, hint, …}}`.
 Exit statuses: 0 ok, 1 failed, 2 usage, 3 auth, 4 not found, 5 payment, 6 refused by policy, 7 unreachable,
 130 interrupted.
-`RODA_HOME` is the default of `--home`, `RODA_PASSPHRASE` opens sealed keys, `RODA_DEBUG=1` shows tracebacks.
+`RODA_HOME` is the default of `--home`, `RODA_LEDGER` of `--ledger`; `RODA_PASSPHRASE` opens sealed keys, `RODA_DEBUG=1`
+shows tracebacks.
 """
 
 

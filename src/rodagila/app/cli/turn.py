@@ -14,7 +14,7 @@ from rodagila.app.progress import progress_on_stderr
 
 COLUMNS = (
     *("turn", "state", "records", "metric", "value", "low", "high", "calls", "pool", "paid", "slashed", "dust"),
-    *("rollover", "root"),
+    *("rollover", "issued", "root"),
 )
 
 

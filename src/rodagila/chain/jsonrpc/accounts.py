@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from ethereum.forks.prague.fork_types import Account, Address
@@ -22,7 +23,7 @@ from immutables import Map
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.execution import Call, Simulated
 from rodagila.chain.jsonrpc.dispatch import Method, Param
-from rodagila.chain.jsonrpc.forms import Form, header_form
+from rodagila.chain.jsonrpc.forms import Form, unmade_form
 from rodagila.chain.jsonrpc.requests import call_request, overridden, simulation_request
 from rodagila.chain.jsonrpc.values import (
     LATEST,
@@ -41,9 +42,10 @@ from rodagila.chain.jsonrpc.values import (
 from rodagila.chain.simulation import Moment, reason, simulated, sufficient, tried
 from rodagila.chain.trie import HexTrie, keccak256
 from rodagila.chain.world import World, code_hash
-from rodagila.core.errors import Conflict, InvalidInput
+from rodagila.core.errors import Conflict, InvalidInput, RefusedByPolicy
 
 MAX_PROOF_SLOTS = 1_024
+_NO_HASH = "0x" + "00" * 32
 
 _EMPTY = Account(Uint(0), U256(0), b"")
 _NO_SLOTS: Map[Bytes32, U256] = Map()
@@ -56,6 +58,7 @@ _FAILURES = {
     "WriteInStaticContext": "write protection",
     "intrinsic gas": "intrinsic gas too low",
 }
+_UNPROTECTED = "only replay-protected (EIP-155) transactions allowed over RPC"
 _FUNDS = "insufficient funds for gas * price + value"
 _LACKS = {
     "gas": "intrinsic gas too low",
@@ -135,16 +138,12 @@ class AccountMethods:
             results = simulated(moment, request.calls, {})
         except InvalidInput as error:
             raise JsonRpcError(-38014, f"{_FUNDS}: {error.message}") from error
-        header = moment.header(sum(result.gas_used for result in results))
-        forms, count = [], 0
-        for position, result in enumerate(results):
-            forms.append(_simulated_form(result, header_form(header, None), position, count))
-            count += len(result.logs)
-        return [
-            header_form(header, bytes(32))
-            | {"size": "0x0", "transactions": [], "uncles": [], "withdrawals": []}
-            | {"calls": forms}
+        block = unmade_form(moment.header(sum(result.gas_used for result in results)))
+        starts = accumulate((len(result.logs) for result in results), initial=0)
+        calls = [
+            _simulated_form(done, block, i, start) for i, (done, start) in enumerate(zip(results, starts, strict=False))
         ]
+        return [block | {"hash": _NO_HASH, "nonce": "0x0000000000000000", "calls": calls}]
 
     def send(self, raw: bytes) -> str:
         """Include a transaction in a block and return its hash."""
@@ -152,8 +151,11 @@ class AccountMethods:
             return hexed(self.ledger.send(raw))
         except Conflict as error:
             raise _nonce_error(error) from error
+        except RefusedByPolicy as error:
+            words = "invalid chain id for signer" if "given" in error.details else _UNPROTECTED
+            raise JsonRpcError(SERVER, f"{words}: {error.message}") from error
         except InvalidInput as error:
-            words = _LACKS.get(error.details.get("lacks", ""))
+            words = _LACKS.get(error.details.get("lacks", ""), "")
             raise JsonRpcError(SERVER, f"{words}: {error.message}" if words else error.message) from error
 
     def _number(self, tag: BlockTag) -> int:
@@ -216,10 +218,10 @@ def _nonce_error(error: Conflict) -> JsonRpcError:
 
 def _simulated_form(result: Simulated, block: Form, position: int, first_log: int) -> Form:
     place = {
-        "blockHash": "0x" + "00" * 32,
+        "blockHash": _NO_HASH,
         "blockNumber": block["number"],
         "blockTimestamp": block["timestamp"],
-        "transactionHash": "0x" + "00" * 32,
+        "transactionHash": _NO_HASH,
         "transactionIndex": hexed(position),
         "removed": False,
     }

@@ -21,11 +21,11 @@ from rodagila.chain.jsonrpc.filters import Filters, Watch
 from rodagila.chain.jsonrpc.forms import (
     Form,
     block_form,
-    header_form,
     log_form,
     price_of,
     receipt_form,
     transaction_form,
+    unmade_form,
 )
 from rodagila.chain.jsonrpc.requests import LogRequest, log_request
 from rodagila.chain.jsonrpc.values import (
@@ -33,6 +33,7 @@ from rodagila.chain.jsonrpc.values import (
     LIMIT,
     BlockTag,
     JsonRpcError,
+    bad,
     block_tag,
     boolean,
     hash32,
@@ -72,7 +73,7 @@ class BlockMethods:
             "eth_getRawTransactionByHash": Method(self._by_hash(_raw), (tx_hash,)),
             "eth_getTransactionReceipt": Method(self._by_hash(self._receipt), (tx_hash,)),
             "eth_getLogs": Method(self.logs, (logs,)),
-            "eth_newFilter": Method(lambda wanted: self._watch("log", wanted), (logs,)),
+            "eth_newFilter": Method(self.new_log_filter, (logs,)),
             "eth_newBlockFilter": Method(lambda: self._watch("block")),
             "eth_newPendingTransactionFilter": Method(lambda: self._watch("transaction")),
             "eth_getFilterChanges": Method(self.filter_changes, (index,)),
@@ -93,7 +94,7 @@ class BlockMethods:
     def block(self, tag: BlockTag, full: bool) -> Form | None:
         """Return a block, or null."""
         if tag.tag == "pending":
-            return self._next_block()
+            return unmade_form(self.ledger.moment().header())
         record = self._record(tag)
         return None if record is None else block_form(record, full=full)
 
@@ -111,6 +112,12 @@ class BlockMethods:
         if first is None or last is None:
             raise JsonRpcError(-32000, "unknown block")
         return self._matching(wanted, first, last)
+
+    def new_log_filter(self, wanted: LogRequest) -> str:
+        """Watch for logs from the next block on and return the filter's id."""
+        if wanted.first.hash is not None:
+            raise bad("a filter watches a range of blocks; give no blockHash")
+        return self._watch("log", wanted)
 
     def filter_changes(self, key: int) -> list[Any]:
         """Return what is new since the last poll: logs, or hashes of blocks or transactions."""
@@ -163,11 +170,6 @@ class BlockMethods:
     def _record(self, tag: BlockTag) -> BlockRecord | None:
         number = self._number(tag)
         return None if number is None else self.ledger.record(number)
-
-    def _next_block(self) -> Form:
-        """Return the next block as it would be without transactions: it has no hash yet."""
-        moment = self.ledger.moment()
-        return header_form(moment.header(), None) | {"size": "0x0", "transactions": [], "uncles": [], "withdrawals": []}
 
     def _count(self, count: Callable[[BlockRecord], int]) -> Callable[[BlockTag], str | None]:
         def answer(tag: BlockTag) -> str | None:

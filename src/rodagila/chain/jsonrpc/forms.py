@@ -49,11 +49,16 @@ def block_form(record: BlockRecord, *, full: bool) -> Form:
     }
 
 
-def header_form(header: Header, block_hash: bytes | None) -> Form:
-    """Return a header; one without a hash, which is not in the ledger, has no nonce either."""
+def unmade_form(header: Header) -> Form:
+    """Return a block that is not in the ledger, so that it has no hash and no nonce."""
+    return block_form(BlockRecord(header, b"", ()), full=False) | {"hash": None, "nonce": None}
+
+
+def header_form(header: Header, block_hash: bytes) -> Form:
+    """Return a header."""
     return {
         "number": hexed(int(header.number)),
-        "hash": None if block_hash is None else hexed(block_hash),
+        "hash": hexed(block_hash),
         "parentHash": hexed(header.parent_hash),
         "sha3Uncles": hexed(header.ommers_hash),
         "miner": hexed(header.coinbase),
@@ -67,7 +72,7 @@ def header_form(header: Header, block_hash: bytes | None) -> Form:
         "timestamp": hexed(int(header.timestamp)),
         "extraData": hexed(header.extra_data),
         "mixHash": hexed(header.prev_randao),
-        "nonce": None if block_hash is None else hexed(header.nonce),
+        "nonce": hexed(header.nonce),
         "baseFeePerGas": hexed(int(header.base_fee_per_gas)),
         "withdrawalsRoot": hexed(header.withdrawals_root),
         "blobGasUsed": hexed(int(header.blob_gas_used)),
