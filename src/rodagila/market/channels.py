@@ -88,12 +88,12 @@ class ChannelStore:
 
     def get(self, channel_id: bytes) -> Channel | None:
         """Return a channel."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return self._get(connection, channel_id)
 
     def list(self) -> list[Channel]:
         """Return all channels by id."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(select(schema.channel).order_by(schema.channel.c.id)).all()
         return [_channel(row) for row in rows]
 
@@ -114,7 +114,7 @@ class ChannelStore:
 
     def cursor(self) -> int | None:
         """Return up to which block the hub's events were followed, None if never."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return connection.execute(select(schema.channel_cursor.c.block)).scalar_one_or_none()
 
     def move_cursor(self, block: int) -> None:
