@@ -10,11 +10,11 @@ import {Operated} from "./Operated.sol";
 import {Owned} from "./Owned.sol";
 
 /// @title The purse of one data DAO
-/// @notice Every paid call pays this address. The operator moves the pool of each turn to the rewards contract, once;
+/// @notice Every paid call pays this address. The operator moves the pool of each turn to the rewards contract;
 /// everything else is paid by a vote.
 ///
 /// Definitions: pool(t) what turn t was funded with.
-/// Always: money leaves to the rewards contract, as a pool, or by the owner's word; no turn has two pools.
+/// Always: money leaves to the rewards contract, as a pool, or by the owner's word.
 contract Treasury is Owned, Operated, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
 
@@ -25,8 +25,6 @@ contract Treasury is Owned, Operated, ReentrancyGuardTransient {
     /// @notice What the pool of a turn was funded with; 0 if it was not.
     mapping(uint64 turn => uint256 amount) public poolOf;
 
-    /// @notice The pool of this turn is funded already.
-    error PoolAlreadyFunded(uint64 turn, uint256 amount);
     /// @notice The amount must be more than zero.
     error ZeroAmount();
 
@@ -41,11 +39,11 @@ contract Treasury is Owned, Operated, ReentrancyGuardTransient {
         rewards = rewards_;
     }
 
-    /// @notice Send `amount` to the rewards contract as the pool of `turn`, once.
+    /// @notice Send `amount` to the rewards contract for the pool of `turn`. Roots that were taken away because they
+    /// paid too little are posted again with more, so a second act adds to the pool.
     function fundPool(uint64 turn, uint256 amount) external onlyOperator nonReentrant {
-        require(poolOf[turn] == 0, PoolAlreadyFunded(turn, poolOf[turn]));
         require(amount != 0, ZeroAmount());
-        poolOf[turn] = amount;
+        poolOf[turn] += amount;
         emit PoolFunded(turn, amount);
         token.forceApprove(address(rewards), amount);
         rewards.fund(turn, amount);

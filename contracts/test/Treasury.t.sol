@@ -17,7 +17,7 @@ contract TreasuryTest is DaoFixture {
         vm.assertEq(address(treasury.rewards()), address(rewards));
     }
 
-    function test_the_pool_of_a_turn_is_funded_once() public {
+    function test_the_pool_of_a_turn_is_funded_and_added_to() public {
         vm.expectEmit(address(treasury));
         emit Treasury.PoolFunded(1, 50e6);
         _fund(1, 50e6);
@@ -26,10 +26,11 @@ contract TreasuryTest is DaoFixture {
         vm.assertEq(rewards.totalFunded(), 50e6);
         vm.assertEq(token.balanceOf(address(rewards)), 50e6);
         vm.assertEq(token.allowance(address(treasury), address(rewards)), 0);
-        vm.expectRevert(abi.encodeWithSelector(Treasury.PoolAlreadyFunded.selector, 1, 50e6));
-        _fund(1, 50e6);
+        _fund(1, 2e6);
+        vm.assertEq(treasury.poolOf(1), 52e6);
         _fund(2, 7e6);
-        vm.assertEq(rewards.totalFunded(), 57e6);
+        vm.assertEq(rewards.totalFunded(), 59e6);
+        vm.assertEq(token.balanceOf(address(rewards)), 59e6);
     }
 
     function test_an_empty_pool_is_not_funded() public {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -54,7 +53,7 @@ def contribute(dao: Dao, name: str, turn: int = 1) -> None:
 def pay(dao: Dao, amount: int, payer: str = "buyer") -> None:
     """Pay the treasury as a paid call does: by a signed EIP-3009 transfer that the gateway sends."""
     account, token = key_of(payer), dao.contract("PayToken")
-    nonce, until = secrets.token_bytes(32), int(time.time()) + 3600
+    nonce, until = secrets.token_bytes(32), dao.home.ledger.timestamp() + 3_600
     message = {
         "from": account.address, "to": dao.row.treasury, "value": amount,
         "validAfter": 0, "validBefore": until, "nonce": nonce,

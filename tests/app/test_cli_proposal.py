@@ -28,6 +28,7 @@ from rodagila.core.money import TOKEN_UNIT
 from rodagila.core.policy import GovernanceRules, Policy
 from rodagila.govern.intents import INTENTS
 from rodagila.govern.proposal import Document, description_of
+from rodagila.store import schema
 
 START = 1_800_000_000
 DELAY, PERIOD, TIMELOCK = 60, 600, 120
@@ -322,6 +323,15 @@ def test_a_home_without_the_document_says_so_and_takes_the_right_one(desk: Desk,
     file.write_text(document)
     assert desk.json("show", number, "--document", str(file)) == shown
     assert desk.json("show", number) == shown
+
+
+def test_without_the_text_of_the_policy_in_force_nothing_follows_it_but_the_rest_is_decided(desk: Desk) -> None:
+    desk.json("execute", desk.accepted("--price", "chat=0.003"))
+    with Home.open(desk.home) as home, home.database.begin() as connection:
+        connection.execute(schema.policy.delete().where(schema.policy.c.version == 2))
+    price = ("new", "--key", "docs-operator", "--title", "T", "--price", "chat=0.004")
+    assert desk.problem(*price) == (4, "policy_unknown")
+    assert desk.new(*PAY, dry=True)["effect"]["succeeds"] is True
 
 
 def test_a_document_that_lies_is_not_believed_and_what_is_unreadable_is_red(desk: Desk) -> None:

@@ -266,7 +266,13 @@ def seen(dao: DaoOnChain, receipt: TxReceipt) -> list[str]:
     return [event.text for event in events if event.name not in ("CallExecuted", "ProposalExecuted")]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind} {case.line}"[:40])
+def marked(case: Case) -> Any:
+    """Leave to the long run what another case does on its way, or in another wording."""
+    slow = case.kind in ("approve-offer", "call") or case.line.startswith(("voting_delay", "grantee=bob,mode=compute"))
+    return pytest.param(case, id=f"{case.kind} {case.line}"[:40], marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in CASES])
 def test_a_decision_does_what_it_says_and_what_its_simulation_showed(dao: DaoOnChain, case: Case) -> None:
     case.before(dao)
     assert not case.holds(dao)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rodagila.app.daos import Dao
-from rodagila.app.policies import keep_policy, next_policy, policy_with
+from rodagila.app.policies import keep_policy, policy_with
 from rodagila.chain.abi import shipped_names
 from rodagila.chain.funding import give_gas_money, has_faucet
 from rodagila.chain.port import TxReceipt
@@ -86,7 +86,7 @@ def draft(dao: Dao, proposer: str, title: str, text: str, wanted: Sequence[tuple
             "usage", "A proposal must do something.", hint="Give --pay, --price, --grant or another; see --help."
         )
     governor = governor_of(dao)
-    facts = Facts(governor.place.book, next_policy(dao), governor.now(), words_hash(title, text))
+    facts = Facts(governor.place.book, _present(dao, []), governor.now(), words_hash(title, text))
     built = build(list(wanted), facts)
     title, text = title.strip(), text.strip()
     chain_id, address = dao.home.ledger.chain_id, governor.place.governor

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rodagila.core.errors import InvalidInput, RodaError
+from rodagila.core.errors import InvalidInput, NotFound, RodaError
 from rodagila.core.hashing import ZERO_HASH, from_hex, keccak
 from rodagila.core.money import PPM, TOKEN_UNIT, UNIT, parse_amount
 from rodagila.core.policy import Policy
@@ -43,10 +43,10 @@ _TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an intent is read against: who is who, the policy in force, the time, and the proposal's own words."""
+    """What an intent is read against: who is who, the policy in force (if its text is known), the time, the words."""
 
     book: Book
-    present: Policy
+    present: Policy | None
     now: int
     words_hash: bytes = ZERO_HASH
 
@@ -134,6 +134,16 @@ class Given:
     def wrong(self, name: str, problem: str, fix: str) -> InvalidInput:
         """Return the error of one field."""
         return InvalidInput("action_invalid", f"--{self.kind}, {name}: {problem}.", hint=fix, field=name)
+
+    def present(self) -> Policy:
+        """Return the policy that would be replaced; raise ``NotFound`` (``policy_unknown``) without its text."""
+        if self.facts.present is None:
+            raise NotFound(
+                "policy_unknown",
+                "The text of the policy in force is not in this home, so nothing can follow it.",
+                hint="Get the file from who proposed it, then run: roda policy keep FILE --dao NAME",
+            )
+        return self.facts.present
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a field's text; raise unless it is given or has a default."""
@@ -286,11 +296,11 @@ def _policy(given: Given) -> list[Action]:
         policy = Policy.from_json(json.loads(given.line))
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput("policy_invalid", f"This is not the JSON of a policy: {error}.") from error
-    return _put_in_force(given, next_policy(given.facts.present, policy))
+    return _put_in_force(given, next_policy(given.present(), policy))
 
 
 def _price(given: Given) -> list[Action]:
-    return _put_in_force(given, with_prices(given.facts.present, given.rest()))
+    return _put_in_force(given, with_prices(given.present(), given.rest()))
 
 
 def _put_in_force(given: Given, policy: Policy) -> list[Action]:
