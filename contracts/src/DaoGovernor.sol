@@ -47,7 +47,7 @@ contract DaoGovernor is
     error RuleOutOfBounds(string rule, uint256 given, uint256 least, uint256 most);
 
     /// @notice The timelock owns the DAO's contracts, so the governor keeps it.
-    error TimelockStays(address timelock);
+    error TimelockStays(address given, address timelock);
 
     constructor(DaoToken token_, DaoTimelock timelock_, Rules memory rules)
         Governor("Rodagila")
@@ -58,8 +58,8 @@ contract DaoGovernor is
     {}
 
     /// @notice Refuses: the timelock owns the DAO's contracts for good, so a governor with another could decide nothing.
-    function updateTimelock(TimelockController) public override onlyGovernance {
-        revert TimelockStays(timelock());
+    function updateTimelock(TimelockController newTimelock) public override onlyGovernance {
+        revert TimelockStays(address(newTimelock), timelock());
     }
 
     /// @notice The shortest voting delay and voting period, in seconds: an hour, on development chains a second.

@@ -282,7 +282,7 @@ contract DaoGovernorTest is GovernanceFixture {
     function test_the_timelock_stays_even_by_a_vote() public {
         bytes memory change = abi.encodeCall(governor.updateTimelock, (TimelockController(payable(founder))));
         _decide(address(governor), change);
-        vm.expectRevert(abi.encodeWithSelector(DaoGovernor.TimelockStays.selector, address(timelock)));
+        vm.expectRevert(abi.encodeWithSelector(DaoGovernor.TimelockStays.selector, founder, address(timelock)));
         _execute(address(governor), change);
         vm.assertEq(governor.timelock(), address(timelock));
     }

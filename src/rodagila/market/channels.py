@@ -12,7 +12,7 @@ with more behind it is used up to that.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +96,18 @@ class ChannelStore:
         with self._database.reading() as connection:
             rows = connection.execute(select(schema.channel).order_by(schema.channel.c.id)).all()
         return [_channel(row) for row in rows]
+
+    def unclaimed(self) -> Sequence[Channel]:
+        """Return the channels with calls that are not claimed yet, by id."""
+        table = schema.channel
+        query = select(table).where(table.c.charged > table.c.claimed).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return [_channel(row) for row in connection.execute(query)]
+
+    def used(self) -> bool:
+        """Tell whether there ever was a channel."""
+        with self._database.reading() as connection:
+            return connection.execute(select(schema.channel.c.id).limit(1)).first() is not None
 
     def update_channel(
         self, channel_id: bytes, change: Change, beside: Callable[[Connection], None] = lambda _: None
