@@ -325,7 +325,9 @@ contract ChannelsTest is ChannelsFixture {
         _deposit(_config(2), 5e6, 2);
         Channels.VoucherClaim[] memory rows = _rows(_row(_config(1), 3e6, 3e6), _row(_config(2), 1e6, 1e6));
         _claim(rows);
+        places.recordLogs();
         _claim(rows);
+        vm.assertEq(places.getRecordedLogs().length, 0);
         rows[0].totalClaimed = 2e6;
         rows[1] = _row(_config(2), 4e6, 4e6);
         _claim(rows);
@@ -650,7 +652,9 @@ contract ChannelsTest is ChannelsFixture {
         bytes memory signature = _refundSignature(_config(1), 1e6, 0);
         vm.expectEmit(CHANNELS);
         emit Channels.Refunded(_id(_config(1)), payer, receiver, 0, 5e6, 1);
+        places.recordLogs();
         hub.refundWithSignature(_config(1), 1e6, 0, signature);
+        vm.assertEq(places.getRecordedLogs().length, 1);
         _state(_config(1), 5e6, 5e6);
         vm.assertEq(hub.refundNonce(_id(_config(1))), 1);
         vm.assertEq(token.balanceOf(CHANNELS), 5e6);
