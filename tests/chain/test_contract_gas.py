@@ -33,7 +33,7 @@ def contract_tests() -> list[Path]:
 
 
 def test_the_contracts_tests_are_found() -> None:
-    assert {"test_contracts.py", "test_channels.py"} <= {path.name for path in contract_tests()}
+    assert {"test_contracts.py", "test_channel_contracts.py"} <= {path.name for path in contract_tests()}
 
 
 @pytest.mark.slow
