@@ -3,7 +3,7 @@
     python -m arena.run                   # all rows, five seeds
     python -m arena.run --seeds 2 money   # these groups alone, replacing only their rows
 
-A row is ``{id, attack, corpus, unit, bar, value, low, high, naive, met, seeds}``: the mean over the seeds, its 95%
+A row is ``{id, attack, corpus, unit, bar, value, low, high, naive, met, seeds, size}``: the mean over seeds, its 95%
 interval by Student's t, and the same where the pay is naive. ``met`` says whether the mean keeps the bar; a bar that is
 missed is printed as missed. ``code`` hashes the sources that the figures follow from.
 """
@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ SEEDS = 5
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 CLINC150, NEWSGROUPS = Size(), Size(records=8, queries=150, gate=200, reference=100)
 Row = dict[str, Any]
+Measured = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +90,30 @@ BARS = {
 }
 
 
-def data_job(corpus: str, seed: int) -> dict[str, tuple[float, float]]:
-    """Run the attacks on the pay for data in one world."""
-    if corpus == "clinc150":
-        return in_world(clinc150(), CLINC150, seed)
-    return in_world(newsgroups(), NEWSGROUPS, seed)
+def data_job(corpus: str, seed: int, share: float) -> Measured:
+    """Run the attacks on the pay for data in one world, ``share`` of the full size."""
+    texts, size = (clinc150(), CLINC150) if corpus == "clinc150" else (newsgroups(), NEWSGROUPS)
+    records, queries = round(size.records * share), round(size.queries * share)
+    return in_world(
+        texts, replace(size, records=records, queries=queries, reference=round(size.reference * share)), seed
+    )
 
 
 def in_world(
     corpus: Corpus, size: Size, seed: int, attacks: Iterable[Callable[..., Any]] = data_attacks.ATTACKS
-) -> dict[str, tuple[float, float]]:
+) -> Measured:
     """Run ``attacks`` in the world of ``seed``."""
     world = World(corpus, size, seed)
     return {name: measured for attack in attacks for name, measured in attack(world).items()}
 
 
-def seed_job(group: str, seed: int) -> dict[str, tuple[float, float]]:
-    """Run the attacks that need no corpus."""
+def seed_job(group: str, seed: int, _: float) -> Measured:
+    """Run the attacks that play in no world of owners."""
     jobs = {"rating": rating_attacks.rating, "judging": judging_attacks.judging, "money": money_attacks.money}
     return jobs[group](seed)
 
 
-GROUPS: dict[str, Callable[[str, int], dict[str, tuple[float, float]]]] = {
+GROUPS: dict[str, Callable[[str, int, float], Measured]] = {
     "clinc150": data_job,
     "newsgroups": data_job,
     "rating": seed_job,
@@ -119,7 +122,7 @@ GROUPS: dict[str, Callable[[str, int], dict[str, tuple[float, float]]]] = {
 }
 
 
-def rows_of(corpus: str, measured: list[dict[str, tuple[float, float]]]) -> list[Row]:
+def rows_of(corpus: str, measured: list[Measured], share: float = 1.0) -> list[Row]:
     """Return the rows of what each seed ``measured``."""
     rows = []
     for name in measured[0]:
@@ -140,6 +143,7 @@ def rows_of(corpus: str, measured: list[dict[str, tuple[float, float]]]) -> list
                 **{key: round(value, 3) + 0.0 for key, value in figures.items()},
                 "met": bar.met(mean),
                 "seeds": len(values),
+                "size": share,
             }
         )
     return rows
@@ -210,20 +214,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("group", nargs="*", help=f"run only these of: {', '.join(GROUPS)}")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="share of the full size of the worlds, for a quick look"
+    )
     given = parser.parse_args(arguments)
     groups = given.group or list(GROUPS)
     if unknown := set(groups) - set(GROUPS):
         parser.error(f"there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"rows": []}
-    rows = [row for row in before["rows"] if row["corpus"] not in groups]
+    measured: list[Row] = []
     with ProcessPoolExecutor(given.processes) as pool:
         jobs = {
-            group: [pool.submit(GROUPS[group], group, seed) for seed in range(1, given.seeds + 1)] for group in groups
+            group: [pool.submit(GROUPS[group], group, seed, given.share) for seed in range(1, given.seeds + 1)]
+            for group in groups
         }
         for group, waiting in jobs.items():
-            rows += rows_of(group, [job.result() for job in waiting])
+            measured += rows_of(group, [job.result() for job in waiting], given.share)
             print(f"{group} done", file=sys.stderr, flush=True)
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"rows": []}
+    rows = [row for row in before["rows"] if row["corpus"] not in groups] + measured
     rows.sort(key=order_of)
     RESULTS.write_text(json.dumps({"code": code_hash(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
     PLOT.write_text(plot(rows), encoding="utf-8")
