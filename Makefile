@@ -17,20 +17,29 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/roda demo
 
+# Files of tests are shared out among as many processes as there are cores. The contracts are compiled, tested and
+# compared with the shipped artifacts wherever npm could install their compiler.
 test: lint tools
-	$(BIN)/python -m pytest -m "not slow"
+	@if [ -e contracts/node_modules/.package-lock.json ]; then $(MAKE) --no-print-directory contracts-test contracts-check; fi
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
-test-all: lint contracts
+test-all: lint tools contracts contracts-deep contracts-coverage contracts-findings
 	$(BIN)/python -m pytest
 
-# Compiler, reference chain and browser for the tests that use them; without those the tests are skipped and say so.
+# Compiler, reference chain, browser and x402's TypeScript client for the tests that use them; without those the tests
+# are skipped and say so.
 tools:
 	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] \
 	&& apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; } \
 	|| echo "chromium is not installed: tests in the browser will be skipped"
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory contracts/node_modules/.package-lock.json \
+	tests/serve/typescript/node_modules/.package-lock.json \
 	|| echo "npm could not install the tools: tests against the compiler and against anvil will be skipped"; \
 	else echo "npm is not installed: tests against the compiler and against anvil will be skipped"; fi
+
+tests/serve/typescript/node_modules/.package-lock.json: tests/serve/typescript/package.json
+	cd tests/serve/typescript && npm install --no-save --no-audit --no-fund
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 Server time is the time from a request's arrival to its response's last byte, inside the gateway's process; the buyers
 run in another one, on the same two cores. By voucher a call is a signature to check, two to make and one commit to
-disk; ``exact`` adds a transaction on the embedded ledger. The route of the first rows answers at once (the tests'
+disk, which has a row of its own; ``exact`` adds a transaction on the embedded ledger. The route of the first rows answers at once (the tests'
 stand-in for a model), so that the difference is the price of paying. The last rows are embeddings of one sentence by
 the real embedder for eight buyers at once. Where buyers use x402's own client, each call asks for its terms first; ours
 remembers them.
@@ -235,6 +235,16 @@ def throughput_rows(run: Callable[[str, str, int, int], float], count: int) -> l
     ]
 
 
+def commit_row(stand: Stand, count: int = 100) -> Row:
+    """Measure what this disk takes for one commit that is durable, which every paid call waits for."""
+    taken = []
+    for number in range(count):
+        began = time.perf_counter()
+        stand.channels.move_cursor(stand.channels.cursor() or number)
+        taken.append((time.perf_counter() - began) * 1000)
+    return row("one commit to this disk", statistics.median(taken), "ms")
+
+
 def gas_row(stand: Stand, url: str) -> Row:
     """Return the gas of one settlement by exact."""
     from x402.http.utils import decode_payment_response_header
@@ -263,7 +273,7 @@ def main() -> None:
                 task = Buyers(url, stand.token.address, stand.network, name, way, route, model, buyers, count)
                 return pool.apply(buy, (task,))
 
-            rows = [*server_rows(run, timed, options.count), gas_row(stand, url)]
+            rows = [*server_rows(run, timed, options.count), commit_row(stand), gas_row(stand, url)]
             meaning = MeaningModel()
             for served in stand.models.values():
                 served.embed = meaning.embed  # type: ignore[method-assign]

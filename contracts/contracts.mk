@@ -28,7 +28,8 @@ contracts-check: contracts-build
 .PHONY: contracts-deep contracts-coverage contracts-findings contracts-mutation
 
 # The invariants at full depth; continuous integration runs them at the default profile's.
-contracts-deep: contracts-build
+contracts-deep: export FOUNDRY_PROFILE = deep
+contracts-deep: contracts/node_modules/.package-lock.json
 	$(FORGE) test --match-test invariant
 
 contracts-coverage: contracts-build

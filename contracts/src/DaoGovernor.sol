@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Governor} from "@openzeppelin/contracts/governance/Governor.sol";
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {GovernorCountingSimple} from "@openzeppelin/contracts/governance/extensions/GovernorCountingSimple.sol";
 import {GovernorSettings} from "@openzeppelin/contracts/governance/extensions/GovernorSettings.sol";
 import {GovernorTimelockControl} from "@openzeppelin/contracts/governance/extensions/GovernorTimelockControl.sol";
@@ -9,8 +10,8 @@ import {GovernorVotes} from "@openzeppelin/contracts/governance/extensions/Gover
 import {
     GovernorVotesQuorumFraction
 } from "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
-import {DaoToken} from "./DaoToken.sol";
 import {DaoTimelock} from "./DaoTimelock.sol";
+import {DaoToken} from "./DaoToken.sol";
 import {DevelopmentChain} from "./DevelopmentChain.sol";
 
 /// @title How the owners of one data DAO decide
@@ -20,7 +21,8 @@ import {DevelopmentChain} from "./DevelopmentChain.sol";
 /// Definitions: a proposal succeeds when for > against, and for + abstain >= quorum, the stated percentage of all tokens
 /// at the snapshot. Tokens moved or borrowed after the snapshot have no power in it.
 /// Always, at launch and after every change:
-///   least period <= voting delay, voting period <= MAX_PERIOD; 1 <= threshold <= cap / 20; 1 <= quorum <= MAX_QUORUM.
+///   least period <= voting delay, voting period <= MAX_PERIOD; 1 <= threshold <= cap / 20; 1 <= quorum <= MAX_QUORUM;
+/// and the timelock stays.
 contract DaoGovernor is
     GovernorVotes,
     GovernorSettings,
@@ -44,6 +46,9 @@ contract DaoGovernor is
     /// @notice A rule of governance is outside its bounds.
     error RuleOutOfBounds(string rule, uint256 given, uint256 least, uint256 most);
 
+    /// @notice The timelock owns the DAO's contracts, so the governor keeps it.
+    error TimelockStays(address given, address timelock);
+
     constructor(DaoToken token_, DaoTimelock timelock_, Rules memory rules)
         Governor("Rodagila")
         GovernorVotes(token_)
@@ -51,6 +56,11 @@ contract DaoGovernor is
         GovernorVotesQuorumFraction(rules.quorumPercent)
         GovernorTimelockControl(timelock_)
     {}
+
+    /// @notice Refuses: the timelock owns the DAO's contracts for good, so a governor with another could decide nothing.
+    function updateTimelock(TimelockController newTimelock) public override onlyGovernance {
+        revert TimelockStays(address(newTimelock), timelock());
+    }
 
     /// @notice The shortest voting delay and voting period, in seconds: an hour, on development chains a second.
     function leastPeriod() public view returns (uint256) {

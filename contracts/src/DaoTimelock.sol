@@ -6,7 +6,7 @@ import {DevelopmentChain} from "./DevelopmentChain.sol";
 
 /// @title What a vote decided waits here before it happens
 /// @notice Owns every contract of the DAO. Only the governor schedules and cancels, anyone executes when the delay has
-/// passed, and nobody else has a role: there is no administrator but the timelock itself.
+/// passed, and nobody else has a role unless a vote gives it: there is no administrator but the timelock itself.
 ///
 /// Always: least delay <= delay <= MAX_DELAY.
 contract DaoTimelock is TimelockController {

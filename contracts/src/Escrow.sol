@@ -10,8 +10,8 @@ import {ISplit} from "./ISplit.sol";
 import {Authorization, Money} from "./Money.sol";
 
 /// @title Money held for work until the work is accepted
-/// @notice A buyer funds a job: a budget for tasks, a whole vector database, a computation. The provider is paid what is
-/// accepted; the rest goes back. Nobody owns this contract, and nobody can take its money otherwise.
+/// @notice A buyer funds a job: a budget for tasks, a whole vector database, a computation. The provider is paid what
+/// is accepted; the rest goes back. Nobody owns this contract, and nobody can take its money otherwise.
 ///
 /// Definitions:
 ///   job id = keccak(abi.encode(chain id, this contract, job)); storage holds one slot a job, under its id
@@ -25,9 +25,9 @@ import {Authorization, Money} from "./Money.sol";
 ///   Panel    k of n named evaluators sign an acceptance; predicate = keccak(abi.encodePacked(uint256 k, address[] n)),
 ///            each address a word, in ascending order
 ///   Staked   evaluators sign who together hold at least `predicate` millionths of all evaluators' stake
-///   Sampled  `predicate` is the ordered root of the units' hashes. The provider declares the first u of the job's units
-///            delivered: amount u / units is due. Within `window` the buyer may name up to 32 of these, which must then
-///            be opened here against the root within another `window`
+///   Sampled  `predicate` is the ordered root of the units' hashes. The provider declares the first u of the job's
+///            units delivered: amount u / units is due. Within `window` the buyer may name up to 32 of these, which
+///            must then be opened here against the root within another `window`
 ///   Gold     the provider posts one byte an answer for all units. Within `window` the buyer may open the test that it
 ///            committed to: predicate = keccak(test), test = salt, the least number of right answers as two bytes, and
 ///            for each question, by position, four bytes of position and one of answer. All is due if it is passed
@@ -35,12 +35,12 @@ import {Authorization, Money} from "./Money.sol";
 /// Who gains by refusing:
 ///   - A provider that delivers nothing or garbage: nothing is accepted (Result, Panel, Staked), the named units cannot
 ///     be opened (Sampled), the test fails (Gold). The rest goes back to the buyer.
-///   - A buyer that is silent or refuses: is not asked (Result, Panel, Staked), or its silence accepts when `window` has
-///     passed (Sampled, Gold). It can take nothing back before the deadline. A buyer that names units out of spite costs
-///     the provider at most 32 openings. A buyer may set a wrong test, which shows only when it is opened: a provider
-///     that does not trust the buyer takes Panel or Staked.
-///   - Evaluators that are silent: what they did not sign by the deadline is not accepted and goes back. Both sides knew
-///     them when they agreed; their stakes can be slashed by the DAO.
+///   - A buyer that is silent or refuses: is not asked (Result, Panel, Staked), or its silence accepts when `window`
+///     has passed (Sampled, Gold). It can take nothing back before the deadline. A buyer that names units out of spite
+///     costs the provider at most 32 openings. A buyer may set a wrong test, which shows only when it is opened: a
+///     provider that does not trust the buyer takes Panel or Staked.
+///   - Evaluators that are silent: what they did not sign by the deadline is not accepted and goes back. Both sides
+///     knew them when they agreed; their stakes can be slashed by the DAO.
 ///   - A provider that holds the units but keeps them from the buyer (Sampled): it can open what is named and be paid,
 ///     but gains nothing by holding back. A buyer to whom that matters takes the units sealed first and funds a Result
 ///     job for the key. Units opened here, answers and results are public; answers can be masked by a shared pad.
@@ -165,8 +165,8 @@ contract Escrow is ReentrancyGuardTransient {
         jobs[0].token.takeSigned(jobs[0].buyer, sum, nonce, authorization);
     }
 
-    /// @notice Pay what is accepted by signatures: by the buyer of all these jobs, or by evaluators of jobs that have one
-    /// kind, Panel or Staked, and one predicate. Anyone may send them. `approval`: see Predicates.
+    /// @notice Pay what is accepted by signatures: by the buyer of all these jobs, or by evaluators of jobs that have
+    /// one kind, Panel or Staked, and one predicate. Anyone may send them. `approval`: see Predicates.
     function claim(Job[] memory jobs, uint96[] memory cumulatives, uint64 expiry, bytes calldata approval)
         external
         nonReentrant
@@ -186,8 +186,8 @@ contract Escrow is ReentrancyGuardTransient {
         _payAll(jobs, ids, cumulatives);
     }
 
-    /// @notice Declare `units` units of a job of kind Sampled delivered, or post the answers to one of kind Gold, one byte
-    /// for each of its units. Only the provider may, once, before the deadline.
+    /// @notice Declare `units` units of a job of kind Sampled delivered, or post the answers to one of kind Gold, one
+    /// byte for each of its units. Only the provider may, once, before the deadline.
     /// @dev Answers are posted in full, so that the buyer has what it pays for.
     function deliver(Job memory job, uint32 units, bytes calldata answers) external {
         bool gold = job.kind == IPredicates.Kind.Gold;
@@ -203,7 +203,8 @@ contract Escrow is ReentrancyGuardTransient {
         emit JobDelivered(id, units, answers);
     }
 
-    /// @notice Ask for the delivered units at `positions`, four bytes each. Only the buyer may, once, within the window.
+    /// @notice Ask for the delivered units at `positions`, four bytes each. Only the buyer may, once, within the
+    /// window.
     function sample(Job memory job, bytes calldata positions) external {
         (bytes32 id, Standing memory standing) = _at(job, IPredicates.Kind.Sampled, Stage.Delivered);
         require(msg.sender == job.buyer, NotParty(msg.sender, job.buyer));
@@ -230,8 +231,8 @@ contract Escrow is ReentrancyGuardTransient {
         _finish(job, id, standing, right >= required ? _delivered(job, standing) : 0);
     }
 
-    /// @notice End jobs by what time has decided. A delivery that was not questioned within the window is accepted; what
-    /// was not delivered by the deadline, or not opened within the window, goes back to the buyer. Anyone may.
+    /// @notice End jobs by what time has decided. A delivery that was not questioned within the window is accepted;
+    /// what was not delivered by the deadline, or not opened within the window, goes back to the buyer. Anyone may.
     function settle(Job[] memory jobs) external nonReentrant {
         bytes32[] memory ids = _ids(jobs);
         bool any;

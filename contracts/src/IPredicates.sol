@@ -23,8 +23,8 @@ interface IPredicates {
     /// @notice Whether positions, four bytes each, can be asked for: ascending, below `units`, not too many.
     function requirePositions(bytes calldata positions, uint256 units) external pure;
 
-    /// @notice Judge the evidence of a job of this kind and predicate. `committed`: the hash of what was said before, of
-    /// the named positions (Sampled) or of the answers (Gold).
+    /// @notice Judge the evidence of a job of this kind and predicate. `committed`: the hash of what was said before,
+    /// of the named positions (Sampled) or of the answers (Gold).
     /// @return right how much of it is right
     /// @return required how much must be
     function judge(Kind kind, bytes32 predicate, bytes32 committed, bytes calldata evidence)

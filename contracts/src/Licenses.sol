@@ -14,7 +14,7 @@ import {Authorization, Money} from "./Money.sol";
 ///
 /// Definitions:
 ///   offer id = keccak(abi.encode(chain id, this contract, offer))
-///   grant id = keccak(abi.encode(chain id, this contract, terms)); a license is a grant whose `decision` is an offer id
+///   grant id = keccak(abi.encode(chain id, this contract, terms)); a license has an offer id as `decision`
 ///   the nonce of the EIP-3009 authorisation that pays an order is the grant id
 /// So an authorisation is good for one order of one offer at its price here, and whoever sends it buys just that.
 /// Storage holds one slot a grant, under its id: grantee, expiry, mode, state. A grant counts while it is active and
@@ -39,7 +39,7 @@ contract Licenses is Ownable, ReentrancyGuardTransient {
         Revoked
     }
 
-    /// @notice What anyone may order until `closesAt`. `duration`: seconds a license lasts. `splitKey`: who earns of it.
+    /// @notice What anyone may order until `closesAt`. `duration`: seconds a license lasts. `splitKey`: who earns.
     struct Offer {
         IPayToken token;
         uint128 price;

@@ -9,8 +9,8 @@ import {ISplit} from "./ISplit.sol";
 import {Money} from "./Money.sol";
 
 /// @title Who earns of a price
-/// @notice What is paid for a key (the hash of a model, the id of a data set) is credited to the accounts in its lineage.
-/// Credits are drawn, not sent: a receiver who cannot be paid stops no sale.
+/// @notice What is paid for a key (the hash of a model, the id of a data set) is credited to the accounts in its
+/// lineage. Credits are drawn, not sent: a receiver who cannot be paid stops no sale.
 ///
 /// Definitions, for a price p of a key with shares (account_i, ppm_i), at most 16, sum of ppm <= 1,000,000:
 ///   part_i = floor(p ppm_i / 1,000,000) goes to account_i
@@ -18,8 +18,8 @@ import {Money} from "./Money.sol";
 /// A key without shares pays the treasury alone. Always, for each token: parts + rest = p, and
 ///   balance >= credits = paid in - drawn.
 ///
-/// A token is unknown, open (new business), or ending: no new business, but what is under way can still be paid, so that
-/// taking a token off the list strands nobody's money.
+/// A token is unknown, open (new business), or ending: no new business, but what is under way can still be paid, so
+/// that taking a token off the list strands nobody's money.
 contract Split is ISplit, Ownable, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Money for IERC20;

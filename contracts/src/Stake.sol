@@ -17,7 +17,8 @@ import {Authorization, Money} from "./Money.sol";
 /// A slash takes min(amount, staked + leaving), first of what is leaving, once per fault, to the treasury.
 /// Always: balance >= sum of staked + leaving = put in - withdrawn - slashed.
 ///
-/// A round asks the evaluators for a number that not everyone can recompute. Until `commitBy` each commits to a score by
+/// A round asks the evaluators for a number that not everyone can recompute. Until `commitBy` each commits to a
+/// score by
 ///   keccak(abi.encode(chain id, this contract, round, account, score, salt)),
 /// until `revealBy` it reveals. The account is inside, so another's commitment is worth nothing to who copies it.
 /// At most 64 accounts have a seat; when all are taken, a larger stake displaces a smaller one, so that no crowd of

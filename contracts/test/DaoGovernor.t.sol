@@ -279,6 +279,14 @@ contract DaoGovernorTest is GovernanceFixture {
         new DaoGovernor(daoToken, timelock, DaoGovernor.Rules(3600, 3600, 1, 1));
     }
 
+    function test_the_timelock_stays_even_by_a_vote() public {
+        bytes memory change = abi.encodeCall(governor.updateTimelock, (TimelockController(payable(founder))));
+        _decide(address(governor), change);
+        vm.expectRevert(abi.encodeWithSelector(DaoGovernor.TimelockStays.selector, founder, address(timelock)));
+        _execute(address(governor), change);
+        vm.assertEq(governor.timelock(), address(timelock));
+    }
+
     function test_nobody_changes_a_rule_without_a_vote() public {
         bytes[5] memory changes = [
             abi.encodeCall(governor.setVotingDelay, (2 days)),

@@ -43,7 +43,8 @@ GOOD = [record.as_json() for record in texts("cards", 0)]
 def state_of(home: Home) -> dict[str, Any]:
     """Return everything that a refusal must leave alone: rows, blobs, the ledger's height, files."""
     with home.database.begin() as connection:
-        rows = {table.name: connection.execute(table.select()).all() for table in schema.metadata.sorted_tables}
+        tables = [table for table in schema.metadata.sorted_tables if table is not schema.channel_cursor]
+        rows = {table.name: connection.execute(table.select()).all() for table in tables}  # the cursor only reads on
     names = {str(path.relative_to(home.path)) for path in home.path.rglob("*") if path.is_file()}
     kept = {name for name in names if not name.endswith(("-wal", "-shm", ".lock"))}
     return {"rows": rows, "blobs": list(home.blobs.ids()), "block": home.ledger.block_number(), "files": kept}

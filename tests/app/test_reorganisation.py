@@ -18,11 +18,12 @@ from rodagila.app.daos import Dao, dao_named
 from rodagila.app.home import Home
 from rodagila.app.intake import contributions_of
 from rodagila.app.ledger_steps import opened_block, recorded_block
-from rodagila.app.serving import ask_paid
+from rodagila.app.serving import Gateway, ask_paid
 from rodagila.app.turn import close, learn, settle
 from rodagila.app.turns import turn_row
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core.errors import Conflict
+from rodagila.market.settlements import Settlements
 
 CONFIRMATIONS = 12
 FEES = 3_000_000
@@ -229,3 +230,20 @@ def test_paid_calls_that_vanish_before_the_turn_is_recorded_are_settled_again_an
         assert summary is not None
         assert (summary["fees"], summary["calls"]) == (FEES + price, 3)
         assert all(report.ok for report in audit_dao(dao))
+
+
+def test_a_gateway_looks_after_its_settlements_between_turns(prepared: Prepared, tmp_path: Path) -> None:
+    chain, buyer = prepared.chain, key_of("buyer")
+    with opened(prepared.restored(tmp_path / "home"), chain) as home:
+        dao = dao_named(home, "docs")
+        learn(dao)
+        ask_paid(dao, "my card is lost", buyer, None)
+        paid = dao.contract("PayToken").call("balanceOf", buyer.address)
+        chain.reorganise(1)
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) > paid
+        gateway = Gateway(home)
+        gateway.try_follow()
+        assert dao.contract("PayToken").call("balanceOf", buyer.address) == paid
+        chain.mine(CONFIRMATIONS)
+        gateway.try_follow()
+        assert Settlements(home.database).waiting() == []

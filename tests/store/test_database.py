@@ -95,3 +95,17 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(path: Path) -> None:
     with database.begin() as connection:
         assert connection.execute(schema.dao.select()).all() == []
     database.close()
+
+
+def test_readers_do_not_wait_for_a_writer_and_see_one_state(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "home.sqlite")
+    with database.begin() as writer:
+        writer.exec_driver_sql("insert into channel_cursor values (1, 7)")
+        with database.reading() as reader:
+            assert reader.exec_driver_sql("select count(*) from channel_cursor").scalar() == 0
+    with database.reading() as reader:
+        assert reader.exec_driver_sql("select block from channel_cursor").scalar() == 7
+        with database.begin() as writer:
+            writer.exec_driver_sql("update channel_cursor set block = 8")
+        assert reader.exec_driver_sql("select block from channel_cursor").scalar() == 7
+    database.close()

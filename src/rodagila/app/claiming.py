@@ -42,7 +42,7 @@ def home_claimer(home: Home) -> Claimer | None:
     if not rows or not hub.present():
         return None
     store = ChannelStore(home.database)
-    if not store.list():
+    if not store.used():
         return None  # no channel was ever used, so no key is needed
     signer = LedgerFacilitatorSigner(home.ledger, Dao(home, rows[0]).account("gateway"))
     return Claimer(rows[0].token, hub, store, ChannelWatch(hub, store), signer)

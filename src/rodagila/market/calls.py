@@ -72,14 +72,14 @@ class Calls:
 
     def get(self, payment: bytes) -> Call | None:
         """Return the call that this payment paid or is about to pay."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(schema.call).where(schema.call.c.id == payment.hex())).one_or_none()
         return None if row is None else _call(row)
 
     def by_receipt(self, receipt_id: bytes) -> Call:
         """Return the served call of a receipt; raises ``NotFound``."""
         query = select(schema.call).where(schema.call.c.receipt_id == receipt_id.hex())
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("receipt_unknown", f"This gateway issued no receipt 0x{receipt_id.hex()}.")
@@ -89,7 +89,7 @@ class Calls:
         """Return the call whose payment its payer gave this name."""
         table = schema.call
         query = select(table).where(table.c.payer == payer, table.c.identifier == identifier)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _call(row)
 

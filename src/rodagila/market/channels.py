@@ -12,7 +12,7 @@ with more behind it is used up to that.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,14 +88,26 @@ class ChannelStore:
 
     def get(self, channel_id: bytes) -> Channel | None:
         """Return a channel."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return self._get(connection, channel_id)
 
     def list(self) -> list[Channel]:
         """Return all channels by id."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(select(schema.channel).order_by(schema.channel.c.id)).all()
         return [_channel(row) for row in rows]
+
+    def unclaimed(self) -> Sequence[Channel]:
+        """Return the channels with calls that are not claimed yet, by id."""
+        table = schema.channel
+        query = select(table).where(table.c.charged > table.c.claimed).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return [_channel(row) for row in connection.execute(query)]
+
+    def used(self) -> bool:
+        """Tell whether there ever was a channel."""
+        with self._database.reading() as connection:
+            return connection.execute(select(schema.channel.c.id).limit(1)).first() is not None
 
     def update_channel(
         self, channel_id: bytes, change: Change, beside: Callable[[Connection], None] = lambda _: None
@@ -114,7 +126,7 @@ class ChannelStore:
 
     def cursor(self) -> int | None:
         """Return up to which block the hub's events were followed, None if never."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return connection.execute(select(schema.channel_cursor.c.block)).scalar_one_or_none()
 
     def move_cursor(self, block: int) -> None:

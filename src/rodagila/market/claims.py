@@ -70,7 +70,7 @@ class Claimer:
         for receiver, channels in self._unclaimed(rules).items():
             if due(channels, rules[receiver], self._clock()):
                 done.append(self._claim(receiver, channels))
-            elif channels and receiver not in self._paid_out:  # somebody was killed between claiming and paying out
+            elif receiver not in self._paid_out:  # somebody was killed between claiming and paying out
                 done.append(self._claim(receiver, []))
         return [claim for claim in done if claim.rows or claim.paid]
 
@@ -83,15 +83,14 @@ class Claimer:
     def _unclaimed(self, receivers: Iterable[str]) -> dict[str, list[Channel]]:
         found: dict[str, list[Channel]] = {receiver: [] for receiver in receivers}
         ours = self._signer.get_addresses()
-        for channel in self._store.list():
+        for channel in self._store.unclaimed():
             config = channel.config
             if config.receiver in found and config.receiver_authorizer in ours and config.token == self._token:
                 found[config.receiver].append(channel)
         return found
 
     def _claim(self, receiver: str, channels: Sequence[Channel]) -> Claim:
-        unclaimed = [channel for channel in channels if channel.unclaimed]
-        parts = [unclaimed[start : start + ROWS] for start in range(0, len(unclaimed), ROWS)]
+        parts = [channels[start : start + ROWS] for start in range(0, len(channels), ROWS)]
         claimed = [channel for part in parts for channel in self._batch(part)]
         paid = self._pay_out(receiver)
         return Claim(receiver, len(claimed), sum(channel.unclaimed for channel in claimed), paid)
@@ -142,10 +141,10 @@ class Claimer:
 
 def due(channels: Sequence[Channel], rules: ChannelRules, now: int) -> bool:
     """Tell whether a receiver's channels should be claimed now."""
-    unclaimed = [channel for channel in channels if channel.unclaimed]
-    if sum(channel.unclaimed for channel in unclaimed) >= rules.claim_value:
+    if sum(channel.unclaimed for channel in channels) >= rules.claim_value:
         return True
-    return any(channel.state.leaving or now - channel.unclaimed_since >= _age(channel, rules) for channel in unclaimed)
+    waiting = [channel for channel in channels if channel.unclaimed]
+    return any(channel.state.leaving or now - channel.unclaimed_since >= _age(channel, rules) for channel in waiting)
 
 
 def _age(channel: Channel, rules: ChannelRules) -> int:

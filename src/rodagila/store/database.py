@@ -33,7 +33,7 @@ ROOM_BYTES = 2**20
 
 
 class Database:
-    """A connection pool on one home's database file; use ``begin`` for every read and write."""
+    """A connection pool on one home's database file; use ``begin`` for every write, and for reads that lead to one."""
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
@@ -63,6 +63,15 @@ class Database:
         except DatabaseError as error:
             raise explained(error, self.path) from error
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Read one state of the database without waiting for a writer's disk; writes are for ``begin``."""
+        try:
+            with self._engine.connect().execution_options(reading=True) as connection:
+                yield connection
+        except DatabaseError as error:
+            raise explained(error, self.path) from error
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -76,7 +85,8 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A reader that later writes would fail with SQLITE_BUSY when another process wrote between: lock at the start.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _migrate(connection: Connection, path: Path) -> None:
