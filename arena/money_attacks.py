@@ -2,7 +2,8 @@
 
 What a washer can gain today: her fees join the pool, of which she has a share, and her ratings make the queries nearest
 to her own records heavier (``query_weights``), which moves the pool that others paid for. Points vary the treasury's
-cut, other buyers' fees, a seed pool, how much of the data is hers, and how many calls she buys of which records.
+cut, other buyers' fees and their growth by up to a half since the last turn, a seed pool, how much of the data is hers,
+which records she asks for, and whether she buys a few calls or just enough to move each weight by one to three.
 Measured: the largest profit among the points, as a share of the fees she paid; naive: every fee subsidised once over.
 
 The second row takes the formula of MECHANISM 4, which no code pays by: ``S <= gamma tau (F + w)`` with cut, reward and
@@ -21,7 +22,7 @@ from rodagila.core.policy import Policy, PoolRules, ValueRules
 from rodagila.market.prices import SEARCH
 from rodagila.market.receipts import SignedReceipt
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, pool_of, settle
-from rodagila.serve.effects import query_weights
+from rodagila.serve.effects import WASH_MARGIN, query_weights
 from rodagila.serve.feedback import FeedbackRow
 from rodagila.value.coverage import Examples
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
@@ -66,12 +67,14 @@ def washed(seed: int, points: int) -> np.ndarray:
         mine = rng.random(RECORDS) < rng.uniform(0.05, 0.95)
         mine[rng.integers(RECORDS)] = True
         asked = rng.choice(np.flatnonzero(mine), min(int(mine.sum()), int(rng.integers(1, 6))), replace=False)
-        calls = int(rng.integers(2, 9))
-        spent = price * calls * len(asked)
-        feedback = [wash(f"record {at}", price * calls) for at in asked]
-        after = values(query_weights(feedback, queries.vectors, embed, policy))
-        others = int(spent * 10 ** rng.uniform(-2, 4))
+        others = int(price * 10 ** rng.uniform(1, 7))
         rules = PoolRules(treasury_cut_ppm=int(rng.integers(50_000, 500_001)), seed_pool=int(rng.integers(2)) * others)
+        last = int(pool_of(others, rules, 0) / rng.uniform(1, 1.5))
+        unit = max(policy.prices.chat, WASH_MARGIN * last // QUERIES)
+        each = price * int(rng.integers(2, 9)) if rng.random() < 0.5 else unit * int(rng.integers(1, 4))
+        spent = each * len(asked)
+        feedback = [wash(f"record {at}", each) for at in asked]
+        after = values(query_weights(feedback, queries.vectors, embed, policy, pool=last))
         gain = earned(after, mine, pool_of(others + spent, rules, 0)) - earned(before, mine, pool_of(others, rules, 0))
         found.append(((gain - spent) / spent, gain / spent))
     return np.array(found)
