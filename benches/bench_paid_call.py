@@ -2,10 +2,10 @@
 
 Server time is the time from a request's arrival to its response's last byte, inside the gateway's process; the buyers
 run in another one, on the same two cores. By voucher a call is a signature to check, two to make and one commit to
-disk, which has a row of its own; ``exact`` adds a transaction on the embedded ledger. The route of the first rows answers at once (the tests'
-stand-in for a model), so that the difference is the price of paying. The last rows are embeddings of one sentence by
-the real embedder for eight buyers at once. Where buyers use x402's own client, each call asks for its terms first; ours
-remembers them.
+disk, which has a row of its own; ``exact`` adds a transaction on the embedded ledger. The route of the first rows
+answers at once (the tests' stand-in for a model), so that the difference is the price of paying. The last rows are
+embeddings of one sentence by the real embedder for eight buyers at once. Where buyers use x402's own client, each call
+asks for its terms first; ours remembers them.
 """
 
 from __future__ import annotations
