@@ -50,7 +50,15 @@ class Bar:
         return value < self.bar if self.below else value <= self.bar
 
 
-POINTS, PERCENT = "points of the pool", "percent"
+STYLE = """<style>
+  text { font: 11px system-ui, sans-serif; fill: #24292f; }
+  .ground { fill: #ffffff; } .grid { stroke: #d0d7de; } .bar { stroke: #24292f; }
+  .naive { fill: none; stroke: #8c959f; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; } .ground { fill: #0d1117; } .grid { stroke: #30363d; } .bar { stroke: #e6edf3; }
+  }
+</style>"""
+POINTS = "points of the pool"
 BARS = {
     **{f"1 split, {n:,} ids": Bar(f"one owner behind {n:,} accounts", POINTS, 0.0) for n in (10, 100, 1_000)},
     "2 own x10": Bar("own records ten times over", POINTS, 0.0),
@@ -181,21 +189,21 @@ def plot(rows: list[Row]) -> str:
 
     height = step * (len(shown) + 3)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 30}" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
-        "<title>What each attack earns: with the rule (dot, 95% interval), its bar (line), naive (ring)</title>",
-        f'<rect width="{left + width + 30}" height="{height}" fill="white"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 30} {height}" role="img" '
+        'aria-label="What each attack earns: by the rule (dot, 95% interval), its bar (tick), naive pay (ring)">',
+        STYLE,
+        f'<rect class="ground" width="{left + width + 30}" height="{height}"/>',
     ]
     for mark in range(-5, 31, 5):
-        lines.append(f'<line x1="{x(mark)}" x2="{x(mark)}" y1="10" y2="{height - 24}" stroke="#ddd"/>')
+        lines.append(f'<line x1="{x(mark)}" x2="{x(mark)}" y1="10" y2="{height - 24}" class="grid"/>')
         lines.append(f'<text x="{x(mark)}" y="{height - 8}" text-anchor="middle">{mark}</text>')
     for at, row in enumerate(shown):
         y, colour = 20 + at * step, "#1a7f37" if row["met"] else "#cf222e"
         bar = x(float(row["bar"].split()[1]))
         lines += [
             f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{row["corpus"]} {row["id"]}</text>',
-            f'<line x1="{bar}" x2="{bar}" y1="{y - 6}" y2="{y + 6}" stroke="#444"/>',
-            f'<circle cx="{x(row["naive"])}" cy="{y}" r="4" fill="none" stroke="#888"/>',
+            f'<line x1="{bar}" x2="{bar}" y1="{y - 6}" y2="{y + 6}" class="bar"/>',
+            f'<circle cx="{x(row["naive"])}" cy="{y}" r="4" class="naive"/>',
             f'<line x1="{x(row["low"])}" x2="{x(row["high"])}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>',
             f'<circle cx="{x(row["value"])}" cy="{y}" r="3.5" fill="{colour}"/>',
         ]
