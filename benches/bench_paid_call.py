@@ -35,8 +35,10 @@ from gateway_stand import SENTENCES, Stand, WordModel, key, serving  # noqa: E40
 from rodagila.core.hashing import from_hex  # noqa: E402
 from rodagila.core.policy import Policy, PriceRules  # noqa: E402
 from rodagila.market.buyer import buyer_transport_sync  # noqa: E402
+from rodagila.market.channels import ChannelStore  # noqa: E402
 from rodagila.market.lanes import Lane  # noqa: E402
 from rodagila.serve.catalogue import ServedModel  # noqa: E402
+from rodagila.store.database import Database  # noqa: E402
 
 VOUCHER_BAR_MS = 2.0
 EXACT_BAR_MS = 36.0
@@ -235,13 +237,15 @@ def throughput_rows(run: Callable[[str, str, int, int], float], count: int) -> l
     ]
 
 
-def commit_row(stand: Stand, count: int = 100) -> Row:
+def commit_row(folder: Path, count: int = 100) -> Row:
     """Measure what this disk takes for one commit that is durable, which every paid call waits for."""
-    taken = []
+    database, taken = Database.open(folder / "commits.sqlite"), []
+    store = ChannelStore(database)
     for number in range(count):
         began = time.perf_counter()
-        stand.channels.move_cursor(stand.channels.cursor() or number)
+        store.move_cursor(number)
         taken.append((time.perf_counter() - began) * 1000)
+    database.close()
     return row("one commit to this disk", statistics.median(taken), "ms")
 
 
@@ -273,7 +277,7 @@ def main() -> None:
                 task = Buyers(url, stand.token.address, stand.network, name, way, route, model, buyers, count)
                 return pool.apply(buy, (task,))
 
-            rows = [*server_rows(run, timed, options.count), commit_row(stand), gas_row(stand, url)]
+            rows = [*server_rows(run, timed, options.count), commit_row(Path(name)), gas_row(stand, url)]
             meaning = MeaningModel()
             for served in stand.models.values():
                 served.embed = meaning.embed  # type: ignore[method-assign]

@@ -148,11 +148,12 @@ def test_a_gateway_killed_anywhere_takes_each_payment_once(gateways: Gateways) -
 
 
 @pytest.mark.slow
-def test_a_thousand_kills_lose_no_payment_and_take_none_twice(gateways: Gateways) -> None:
+@pytest.mark.parametrize("part", range(5))
+def test_a_thousand_kills_lose_no_payment_and_take_none_twice(gateways: Gateways, part: int) -> None:
     channel = ChannelTries(gateways)
     killed = sum(
         exact_try(gateways, 1 + number % EXACT_STEPS) if number % 3 == 0 else channel.once(number)
-        for number in range(1_000)
+        for number in range(200 * part, 200 * part + 200)
     )
-    assert killed >= 950
+    assert killed >= 190
     claimable(gateways.stand)
