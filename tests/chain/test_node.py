@@ -374,3 +374,36 @@ def test_a_transaction_that_another_one_of_its_sender_replaced_is_told_so() -> N
             ledger.send(cheap)
         assert caught.value.code == "nonce_wrong"
         assert ledger.balance(SINK) == 5
+
+
+def patient(stand: Stand) -> RpcLedger:
+    """Return a client of the same node that waits long for a block."""
+    node = Node(httpx.Client(transport=stand.between), "http://ledger.test", stand.pauses.append)
+    return RpcLedger(node, inclusion_seconds=30, confirmations=None)
+
+
+def test_a_receipt_that_comes_after_the_nonce_is_waited_for_and_nothing_is_sent_twice(stand: Stand) -> None:
+    left = [3]
+
+    def late(method: str, params: list[Any]) -> Answer | None:
+        if method != "eth_getTransactionReceipt" or left[0] == 0:
+            return None
+        left[0] -= 1
+        return {"jsonrpc": "2.0", "id": 1, "result": None}
+
+    ledger, stand.between.before = patient(stand), late
+    send_wei(ledger, FAUCET, SINK, 5)
+    assert (stand.count("eth_sendRawTransaction"), ledger.balance(SINK)) == (1, 5)
+
+
+def test_a_nonce_that_is_used_without_a_receipt_for_long_was_taken_by_another(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rodagila.chain.rpc.LATE_RECEIPT_SECONDS", 0.1)
+    ledger, raw = patient(stand), stand.raw()
+    stand.between.before = lambda method, params: (
+        {"jsonrpc": "2.0", "id": 1, "result": None} if method == "eth_getTransactionReceipt" else None
+    )
+    with pytest.raises(Conflict) as caught:
+        ledger.send(raw)
+    assert caught.value.code == "nonce_wrong"

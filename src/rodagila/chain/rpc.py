@@ -46,6 +46,8 @@ PUBLIC_CONFIRMATIONS = 12
 """Blocks that must stand on a block of a public chain before anything is paid from it."""
 
 POLL_SECONDS = 0.05
+LATE_RECEIPT_SECONDS = 3.0
+"""How long a receipt may come after the account's nonce has counted it."""
 _REVERTED = 3
 """The error code of a call that a contract refused (execution-apis, go-ethereum)."""
 _NO_METHOD = -32601
@@ -359,11 +361,16 @@ class RpcLedger:
 
     def _await_inclusion(self, transaction: Signed, index: int, deadline: float, *, others: int) -> None:
         sender, nonce = to_text(bytes(transaction.sender)), int(transaction.transaction.nonce)
+        missed: float | None = None  # since when the nonce is used and no block seems to hold the transaction
         while self._receipt(transaction.hash) is None:
+            now = time.monotonic()
             mined = self._nonce(sender, "latest")
-            if mined > nonce and self._receipt(transaction.hash) is None:
+            missed = (now if missed is None else missed) if mined > nonce else None
+            # A node can count a nonce a moment before it shows the receipt. Who takes that for somebody else's
+            # transaction signs anew, and everything happens twice.
+            if missed is not None and now - missed > LATE_RECEIPT_SECONDS:
                 raise _nonce_wrong(transaction, index, mined, sent=others)  # another one of the account took its place
-            if time.monotonic() > deadline:
+            if now > deadline:
                 raise self._not_included(transaction.hash)
             time.sleep(POLL_SECONDS)
 
