@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo tools test test-all lint bench clean
+.PHONY: setup demo tools test test-all lint bench arena clean
 
 setup: $(READY)
 
@@ -48,6 +48,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benches/run.py
+
+# Attacks on the rules of pay, on real texts; bars that are missed are printed as missed, and the exit status is 1.
+arena: $(READY)
+	$(BIN)/python -m arena.run
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache rodagila-demo build dist

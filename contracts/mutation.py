@@ -58,6 +58,9 @@ _DECLARES = re.compile(
 )
 
 
+_IMPORT = re.compile(r'from "(\.{1,2}/[^"]+\.sol)"')
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One change of one line of a contract's source; ``line`` counts from 1."""
@@ -101,12 +104,27 @@ def _changed(code: str) -> Iterator[str]:
         yield ""
 
 
-def workspace(folder: Path) -> Path:
-    """Return a copy of the contracts' folder to change files in; the libraries are shared."""
+def workspace(folder: Path, contract: str) -> Path:
+    """Return a copy of the contracts' folder to change files in, with what the contract's own tests import alone."""
     place = folder / "contracts"
     shutil.copytree(CONTRACTS, place, ignore=shutil.ignore_patterns("node_modules", "out", "cache", ".*"))
     (place / "node_modules").symlink_to((CONTRACTS / "node_modules").resolve())
+    needed = imported([path for path in (place / "test").glob(f"*{contract}*.sol") if "Gas" not in path.name])
+    for path in (*place.glob("test/**/*.sol"), *place.glob("src/**/*.sol")):
+        if path not in needed:
+            path.unlink()
     return place
+
+
+def imported(waiting: list[Path]) -> set[Path]:
+    """Return these sources and all of ours that they import, directly or not."""
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [(path.parent / name).resolve() for name in _IMPORT.findall(path.read_text("utf-8"))]
+    return found
 
 
 def run_tests(place: Path, contract: str) -> tuple[str, str]:
@@ -137,7 +155,7 @@ def judge(mutants: list[Mutant]) -> list[tuple[Mutant, str]]:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         free: Queue[Path] = Queue()
         for number in range(WORKERS):
-            free.put(workspace(Path(folder) / str(number)))
+            free.put(workspace(Path(folder).resolve() / str(number), mutants[0].contract))
 
         def one(mutant: Mutant) -> tuple[Mutant, str]:
             place = free.get()

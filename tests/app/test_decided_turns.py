@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,28 +11,34 @@ from pathlib import Path
 import pytest
 from decisions import QUICK, MovableClock, decide, home_with_clock, hurried
 from small_dao import OWNERS, TOPICS, contribute, key_of, launch_dao, pay, texts
+from sqlalchemy import update
 
 from rodagila.app import ledger_steps, operations
 from rodagila.app.auditing import ContractsView, audit_dao
 from rodagila.app.book import read_book
 from rodagila.app.daos import Dao, dao_named, drip
 from rodagila.app.home import Home
-from rodagila.app.intake import bond_of, seal
+from rodagila.app.intake import bond_of, contributions_of, receive, seal
 from rodagila.app.ledger_steps import Posting
 from rodagila.app.models import train_turn
 from rodagila.app.payouts import claim_all, claim_for, payouts_of
 from rodagila.app.publication import publish_turn, published
 from rodagila.app.turn import close, learn
 from rodagila.app.turns import change_turn, turn_row
+from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract, ContractRefused
 from rodagila.chain.funding import give_gas_money
-from rodagila.core.errors import NotFound, RefusedByPolicy
+from rodagila.core.errors import Corrupted, NotFound, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
+from rodagila.core.messages import digest, message_as_json, sign
 from rodagila.core.money import TOKEN_UNIT
 from rodagila.core.policy import ChallengeRules, PriceRules
+from rodagila.prove.checks import Evaluation
+from rodagila.prove.proof import sign_proof
 from rodagila.reward.audit import audit_turn
 from rodagila.reward.roots import contributions_root
 from rodagila.reward.tree import payout_tree
+from rodagila.store import schema
 
 BOND = 1_000_000
 WINDOW = 600
@@ -256,6 +263,84 @@ def test_a_lifted_leaf_pays_nobody_but_its_own_account_at_its_own_contract(stand
     assert token.call("getVotes", ada) == share <= 1_000_000 * TOKEN_UNIT
     refused(rewards, "NothingToClaim", "challenger", "claim", 1, ada, owed, money.proof_of(ada))
     refused(token, "NothingToClaim", "challenger", "claim", 1, ada, share, tokens.proof_of(ada))
+
+
+def test_a_contribution_copied_and_handed_in_first_earns_nothing_and_costs_its_owner_nothing(stand: Stand) -> None:
+    dao, thief = stand.dao, key_of("challenger")
+    stand.close()
+    sealed, authorization = seal(dao, key_of("ada"), texts("cards", 1))
+    copied = replace(sealed.manifest, contribution=replace(sealed.contribution, owner=thief.address))
+    stolen = replace(
+        sealed,
+        contribution=copied.contribution,
+        contribution_id=digest(dao.domain, copied.contribution),
+        manifest=copied,
+        signature=sign(thief, dao.domain, copied),
+    )
+    bond = authorize_receipt(
+        thief,
+        chain_id=dao.domain.chain_id,
+        token=dao.token,
+        receiver=dao.addresses["Bonds"],
+        value=bond_of(dao, thief.address, sealed.contribution.count),
+        valid_before=dao.home.ledger.timestamp() + 10**6,
+        nonce=stolen.contribution_id,
+    )
+    drip(stand.home, thief.address, bond.value)
+    receive(dao, stolen, bond)
+    receive(dao, sealed, authorization)
+    pay(dao, 1_000_000)
+    stand.close()
+    statuses = {entry.owner: set(entry.statuses) for entry in published(dao, 2)[0].facts.contributions[-2:]}
+    assert statuses == {thief.address: {-2}, key_of("ada").address: {-1}}
+    rows = {row["account"]: row for row in payouts_of(dao, 2)}
+    assert (rows[thief.address]["payout"], rows[thief.address]["tokens"]) == (0, "0")
+    assert rows[key_of("ada").address]["slashed"] == 0
+    assert all(report.ok for report in audit_dao(dao))
+
+
+def test_a_proof_of_another_dao_or_of_a_stranger_counts_for_nobody(stand: Stand) -> None:
+    dao = stand.dao
+    stand.close()
+    given = contributions_of(dao)[0]
+    other = launch_dao(stand.home, "other", governance=QUICK)
+    contribute(other, "ada")
+    pay(other, 1_000_000)
+    learn(other)
+    own = contributions_of(other)[0]
+    proof, evaluation = row_of_proof(dao, given.id)
+    for message, signature in (
+        (proof, bytes.fromhex(str(proof["signature"]))),
+        (None, b""),
+    ):
+        body, signed = json.loads(str(proof["proof"])), signature
+        if message is None:  # a stranger's word about ada's contribution, with all else right
+            made, signed = sign_proof(
+                key_of("challenger"),
+                other.domain,
+                Evaluation.from_json(evaluation),
+                contribution_id=own.id,
+                owner=own.owner,
+                policy_hash=other.policy.policy_hash(),
+            )
+            body = message_as_json(made)
+        values = {"proof": json.dumps(body), "signature": signed.hex(), "evaluation": json.dumps(evaluation)}
+        table = schema.proof
+        with stand.home.database.begin() as connection:
+            connection.execute(update(table).where(table.c.contribution == own.id.hex()).values(values))
+        with pytest.raises(Corrupted, match="not what the evaluator signed"):
+            read_book(other, up_to=1)
+        with pytest.raises(Corrupted), hurried(stand.clock):
+            close(other)
+    assert other.contract("Rewards").call("lastTurn") == 0
+
+
+def row_of_proof(dao: Dao, contribution: bytes) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the kept proof of a contribution and its evaluation."""
+    table = schema.proof
+    with dao.home.database.begin() as connection:
+        row = connection.execute(table.select().where(table.c.contribution == contribution.hex())).one()
+    return dict(row._mapping), json.loads(row.evaluation)
 
 
 def test_nobody_but_the_operator_runs_turns_and_nobody_but_the_timelock_owns_them(stand: Stand) -> None:

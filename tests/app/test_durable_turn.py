@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_dao import OWNERS, key_of, launch_dao
+from small_dao import OWNERS, TOPICS, contribute, key_of, launch_dao, pay, texts
 
 from rodagila.app.auditing import audit_dao
-from rodagila.app.daos import Dao, dao_named
+from rodagila.app.daos import Dao, dao_named, drip
 from rodagila.app.home import Home
 from rodagila.app.turn import close
 from rodagila.app.turns import turn_rows
 from rodagila.core.errors import Conflict, RefusedByPolicy
+from rodagila.core.policy import ChallengeRules
 
 SCRIPT = Path(__file__).with_name("killing.py")
 POINTS_IN_CI = 10
@@ -62,10 +63,24 @@ def contracts_of(dao: Dao) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
+def bonded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose first turn is ready to be closed, and whose roots need a bond. Never change it: copy it."""
+    path = tmp_path_factory.mktemp("bonded") / "home"
+    with Home.open(path, clock=lambda: 1_750_000_000) as home:
+        dao = launch_dao(home, challenge=ChallengeRules(root_bond=1_000_000))
+        drip(home, dao.row.operator, 1_000_000)
+        for owner in OWNERS:
+            contribute(dao, owner)
+        pay(dao, 3_000_000)
+        home.embedder.encode([record.text for topic in TOPICS for turn in (1, 0) for record in texts(topic, turn)])
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bonded_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
     """The state after a turn that nobody killed, and the number of its effects."""
     path = tmp_path_factory.mktemp("undisturbed") / "home"
-    shutil.copytree(prepared_home, path)
+    shutil.copytree(bonded_home, path)
     done = run_killed(path, 0)
     assert done.returncode == 0, done.stderr
     return state_of(path), int(done.stdout)
@@ -88,33 +103,35 @@ def test_an_undisturbed_turn_pays_and_its_audit_agrees(undisturbed: tuple[dict[s
     assert summary["paid"] > 0
     assert summary["paid"] + summary["dust"] + summary["rollover"] == summary["pool"] == 2_400_000
     assert all(report["ok"] for report in state["audit"])
-    assert effects > 30
+    events = state["contracts"]["events"]
+    assert {events[name] for name in ("RootPosted", "RootFinal", "RootBondTaken", "CreditWithdrawn")} == {1}
+    assert effects > 40
 
 
 def test_a_turn_killed_at_steps_of_every_kind_ends_like_an_undisturbed_one(
-    prepared_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+    bonded_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, effects = undisturbed
     step = max(1, effects // POINTS_IN_CI)
     for point in range(1, effects + 1, step):
-        check_killed(prepared_home, tmp_path / str(point), point, wanted)
+        check_killed(bonded_home, tmp_path / str(point), point, wanted)
 
 
 @pytest.mark.slow
 def test_a_turn_killed_at_any_effect_ends_like_an_undisturbed_one(
-    prepared_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+    bonded_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, effects = undisturbed
     for point in range(1, effects + 1):
-        check_killed(prepared_home, tmp_path / str(point), point, wanted)
+        check_killed(bonded_home, tmp_path / str(point), point, wanted)
 
 
 def test_a_turn_killed_twice_still_ends_like_an_undisturbed_one(
-    prepared_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+    bonded_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, effects = undisturbed
     path = tmp_path / "twice"
-    shutil.copytree(prepared_home, path)
+    shutil.copytree(bonded_home, path)
     assert run_killed(path, effects // 2).returncode == -signal.SIGKILL
     assert run_killed(path, effects // 8).returncode == -signal.SIGKILL
     assert run_killed(path, 0).returncode == 0

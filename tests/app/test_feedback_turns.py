@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from small_dao import TOPICS, contribute, key_of, texts
+from small_dao import OWNERS, TOPICS, contribute, key_of, launch_dao, texts
 from sqlalchemy import select
 
 from rodagila.app.auditing import audit_dao
@@ -25,10 +26,10 @@ from rodagila.store import schema
 NEW_TEXT = "could you kindly reserve a table for two at eight"
 
 
-@pytest.fixture
-def served(home: Home) -> Iterator[tuple[Dao, Client]]:
-    """A DAO whose first model is served, and a client of its buyer."""
-    dao = dao_named(home, "docs")
+@contextmanager
+def serving(home: Home, name: str) -> Iterator[tuple[Dao, Client]]:
+    """Serve the first model of the DAO ``name``; yield the DAO and a client of its buyer."""
+    dao = dao_named(home, name)
     learn(dao)
     with running(home) as (_, url):
         network = network_of(dao.domain.chain_id)
@@ -36,15 +37,32 @@ def served(home: Home) -> Iterator[tuple[Dao, Client]]:
             yield dao, client
 
 
-def test_what_buyers_paid_for_and_rated_weighs_the_next_turns_queries(served: tuple[Dao, Client]) -> None:
-    dao, client = served
-    asked = dao.holdings().scoring[0].text
-    client.feedback(client.ask("docs", asked), "rating", rating=5)
-    settle(dao)
+@pytest.fixture
+def served(home: Home) -> Iterator[tuple[Dao, Client]]:
+    """A DAO whose first model is served, and a client of its buyer; others have paid it much already."""
+    with serving(home, "docs") as found:
+        yield found
+
+
+def test_what_buyers_paid_for_and_rated_weighs_the_next_turns_queries(home: Home) -> None:
+    young = launch_dao(home, "young")
+    for owner in OWNERS:
+        contribute(young, owner)
+    with serving(home, "young") as (dao, client):
+        asked = dao.holdings().scoring[0].text
+        client.feedback(client.ask("young", asked), "rating", rating=5)
+        settle(dao)
     weights = dict(turn_row(dao, 2).queries)
     assert weights[0] == 2
     assert sum(weights.values()) == len(weights) + 1
     assert all(weight == 1 for _, weight in turn_row(dao, 1).queries)
+
+
+def test_a_rating_that_cost_little_beside_what_others_paid_moves_no_weight(served: tuple[Dao, Client]) -> None:
+    dao, client = served
+    client.feedback(client.ask("docs", dao.holdings().scoring[0].text), "rating", rating=5)
+    settle(dao)
+    assert {weight for _, weight in turn_row(dao, 2).queries} == {1}
 
 
 def test_a_correction_becomes_a_labelled_record_of_the_treasury(served: tuple[Dao, Client]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from rodagila.app.home import Home
+from rodagila.app.home import FORMAT, Home
 from rodagila.chain.abi import load_artifact
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import SYSTEM_CODE
@@ -22,7 +23,7 @@ def test_a_new_home_has_every_predeployed_contract_in_block_zero(tmp_path: Path)
 
 def test_a_ledger_from_before_keeps_its_own_first_block(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
-    (tmp_path / "home/home.json").write_text('{"format": 1}')
+    (tmp_path / "home/home.json").write_text(json.dumps({"format": FORMAT}))
     with EmbeddedLedger.open(tmp_path / "home/ledger.sqlite") as before:
         root = before.block(0).hash
     with Home.open(tmp_path / "home") as home:

@@ -101,8 +101,15 @@ def _queries(dao: Dao, turn: int, policy: Policy) -> list[tuple[int, int]]:
     order = sorted(range(len(pool)), key=lambda place: keccak(seed + place.to_bytes(8, "big")))
     chosen = sorted(order[: policy.queries.per_turn])
     vectors = embed(dao, [pool[place] for place in chosen])
-    effects = feedback_effects(_feedback(dao, turn - 1), vectors, dao.home.embedder.encode, policy)
+    rows, embed_texts = _feedback(dao, turn - 1), dao.home.embedder.encode
+    effects = feedback_effects(rows, vectors, embed_texts, policy, pool=_pool_of(dao, turn - 1) if rows else 0)
     return list(zip(chosen, effects.weights, strict=True))
+
+
+def _pool_of(dao: Dao, turn: int) -> int:
+    from rodagila.app.publication import published
+
+    return published(dao, turn)[0].outcome.pool
 
 
 def _feedback(dao: Dao, turn: int) -> list[FeedbackRow]:

@@ -1,9 +1,11 @@
 """What feedback does to the next turn: heavier queries where buyers pay and speak, and records from corrections.
 
 Weights. A feedback of kind rating, preference or purchase moves the query nearest to each text of its request, if
-their cosine reaches ``near_ppm``. The query's weight is ``1 + floor(settled fees of those receipts / price of one chat
-call)``, at most ``policy.queries.max_weight``: linear in net settled fees, never in calls or accounts, so that
-splitting a wallet moves nothing and moving a weight costs the fee (MECHANISM 4). A receipt counts once whatever it
+their cosine reaches ``near_ppm``. The query's weight is ``1 + floor(settled fees of those receipts / unit)``, at most
+``policy.queries.max_weight``: linear in net settled fees, never in calls or accounts, so that splitting a wallet moves
+nothing and moving a weight costs the fee (MECHANISM 4). The unit is the price of a chat call, and at least
+``WASH_MARGIN`` times a query's part of the last turn's pool: else an owner could buy weight for her own records for
+less than it moves of what others paid (the arena's row 17). A receipt counts once whatever it
 says; clicks move nothing (MECHANISM 2). Vectors are int8 and products exact: everybody computes the same weights.
 
 Records. Corrections become labelled records where ``policy.feedback.learn``. For each text the target that the most
@@ -31,6 +33,7 @@ from rodagila.serve.feedback import FeedbackRow
 from rodagila.serve.schemas import ChatRequest
 
 NEAR_PPM = 600_000
+WASH_MARGIN = 3
 WEIGHING = frozenset({"preference", "purchase", "rating"})
 
 
@@ -48,9 +51,11 @@ def feedback_effects(
     embed: Callable[[Sequence[str]], Int8Array],
     policy: Policy,
     near_ppm: int = NEAR_PPM,
+    *,
+    pool: int = 0,
 ) -> FeedbackEffects:
-    """Return what ``rows`` do to ``queries`` (n, d) int8; ``embed`` gives int8 rows of texts."""
-    weights = query_weights(rows, queries, embed, policy, near_ppm)
+    """Return what ``rows`` do to ``queries`` (n, d) int8; ``embed`` gives rows of texts, ``pool`` is the last pool."""
+    weights = query_weights(rows, queries, embed, policy, near_ppm, pool=pool)
     return FeedbackEffects(weights, corrected_records(rows) if policy.feedback.learn else ())
 
 
@@ -60,6 +65,8 @@ def query_weights(
     embed: Callable[[Sequence[str]], Int8Array],
     policy: Policy,
     near_ppm: int = NEAR_PPM,
+    *,
+    pool: int = 0,
 ) -> tuple[int, ...]:
     """Return a weight from 1 to ``policy.queries.max_weight`` for each query."""
     paid = {row.receipt.id: row for row in rows if row.kind in WEIGHING}
@@ -73,7 +80,7 @@ def query_weights(
         touched = sorted({place for text in request_texts(row) if (place := nearest[text]) is not None})
         for place in touched:
             fees[place] += row.amount // len(touched)
-    unit = max(policy.prices.chat, 1)
+    unit = max(policy.prices.chat, WASH_MARGIN * pool // len(queries), 1)
     return tuple(min(policy.queries.max_weight, 1 + fee // unit) for fee in fees)
 
 

@@ -1,0 +1,1 @@
+"""The arena of attacks: what each attack on the reward rule earns, measured on real text (MECHANISM 7)."""
