@@ -219,6 +219,7 @@ def test_a_withheld_file_disables_its_root_and_the_last_accepted_one_stays_claim
     assert all(report.ok for report in reports), [report.differences for report in reports]
 
 
+@pytest.mark.slow
 def test_the_model_line_goes_on_from_the_model_that_was_decided_on(stand: Stand) -> None:
     dao, registry = stand.dao, stand.dao.contract("Registry")
     base = keccak(b"a foreign base model")
@@ -364,6 +365,7 @@ def test_nobody_but_the_operator_runs_turns_and_nobody_but_the_timelock_owns_the
         assert contract.call("owner") == dao.addresses["DaoTimelock"]
 
 
+@pytest.mark.slow
 def test_the_operator_needs_no_more_than_a_root_s_bond_and_gets_it_back_each_turn(stand: Stand) -> None:
     dao, money = stand.dao, stand.dao.contract("PayToken")
     before = money.call("balanceOf", dao.row.operator)

@@ -36,12 +36,18 @@ class ContractsView:
 
     def contracts(self) -> dict[str, str]:
         """Return the contracts that leaves name: the rewards contract, and the two that it knows itself."""
-        bonds, dao_token = self._rewards.call("bonds"), self._rewards.call("daoToken")
-        return {"rewards": self._rewards.address, "bonds": bonds, "dao_token": dao_token}
+        return self._fixed[0]
 
     def supply(self) -> Supply:
         """Return the supply rule of the DAO's token."""
-        return Supply(*(self._token.call(name) for name in ("cap", "founders", "perTurn", "halvingTurns")))
+        return self._fixed[1]
+
+    @cached_property
+    def _fixed(self) -> tuple[dict[str, str], Supply]:
+        # Immutables, asked once for all turns.
+        bonds, dao_token = self._rewards.call("bonds"), self._rewards.call("daoToken")
+        contracts = {"rewards": self._rewards.address, "bonds": bonds, "dao_token": dao_token}
+        return contracts, Supply(*(self._token.call(name) for name in ("cap", "founders", "perTurn", "halvingTurns")))
 
     def batches(self, last_turn: int) -> list[LedgerBatch]:
         """Return the registered batches of turns up to ``last_turn``."""
