@@ -235,8 +235,15 @@ def _struct(kind: type[Message]) -> Struct:
 
 def digest(domain: Domain, message: Message) -> bytes:
     """Return the 32-byte EIP-712 digest that is signed; it also serves as the message's id."""
+    signed: Any = message  # every message is a frozen dataclass, which the protocol does not say
+    return _digest(domain, signed)
+
+
+@lru_cache(maxsize=1024)  # a receipt's id is asked for four times in a call
+def _digest(domain: Domain, message: Any) -> bytes:
+    kind: Any = type(message)
     separator = domain_separator("Rodagila", "1", domain.chain_id, domain.registry)
-    return _struct(type(message)).digest(separator, message.as_message())
+    return _struct(kind).digest(separator, message.as_message())
 
 
 def sign(account: LocalAccount, domain: Domain, message: Message) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -160,10 +161,15 @@ def _values(channel: Channel) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4096)
+def _config(text: str) -> ChannelConfig:
+    return ChannelConfig.from_json(json.loads(text))
+
+
 def _channel(row: Row[Any]) -> Channel:
     return Channel(
         id=bytes.fromhex(row.id),
-        config=ChannelConfig.from_json(json.loads(row.config)),
+        config=_config(row.config),
         charged=row.charged,
         signed=row.signed,
         signature=row.signature,

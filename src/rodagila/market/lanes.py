@@ -100,18 +100,16 @@ class LaneFile:
             raise
 
     def keep(self, channel_id: bytes, channel: LaneChannel | None) -> None:
-        """Remember a channel, or forget it (None); on disk when it returns."""
+        """Remember a channel, or forget it (None)."""
         if channel is None:
             self.channels.pop(channel_id, None)
         else:
             self.channels[channel_id] = channel
         body = {"format": FORMAT, "channels": [_as_json(id, one) for id, one in self.channels.items()]}
+        # Whole or not at all, but without waiting for the disk: what a power failure takes, the gateway tells again.
         draft = self.path.with_name(self.path.name + ".new")
         draft.touch(mode=0o600)
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(body, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        draft.write_text(json.dumps(body, indent=1), encoding="utf-8")
         draft.replace(self.path)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ class Database:
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
         self.path = path
+        # SQLite lets a second writer sleep and look again, ever longer; threads of one process wait in line instead.
+        self._writing = threading.RLock()
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -58,7 +61,7 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """Run one transaction: committed durably at the end, rolled back on any error."""
         try:
-            with self._engine.begin() as connection:
+            with self._writing, self._engine.begin() as connection:
                 yield connection
         except DatabaseError as error:
             raise explained(error, self.path) from error
