@@ -2,7 +2,8 @@
 
 A mutant is killed if a test fails on it; one that does not compile is no mutant. What survives is either a gap in the
 tests or says the same as the original: ``mutation.json`` lists survivors with the reason kept in ``survivors.json``, by
-the line as it was and as it became. The share killed must be at least 90 in 100.
+the line as it was and as it became. The share killed must be at least 90 in 100. ``of`` says how many mutants there
+are, of which ``mutants`` were drawn and compiled.
 
     python contracts/mutation.py Rewards Channels Escrow        # after: npm install
     python contracts/mutation.py Rewards --sample 60 --seed 7   # a sample, for a first look
@@ -206,9 +207,10 @@ def main() -> int:
     failed = False
     for contract in given.contract:
         mutants = list(mutants_of(contract, (CONTRACTS / "src" / f"{contract}.sol").read_text("utf-8")))
-        if given.sample and given.sample < len(mutants):
+        every = len(mutants)
+        if given.sample and given.sample < every:
             mutants = random.Random(given.seed).sample(mutants, given.sample)  # noqa: S311 - a reproducible sample
-        row = results[contract] = summary(contract, judge(mutants), reasons)
+        row = results[contract] = {"of": every, **summary(contract, judge(mutants), reasons)}
         unexplained = [one for one in row["survivors"] if not one["why"]]
         failed |= row["killed"] < BAR * row["mutants"] or bool(unexplained)
         print(f"{contract}: {row['killed']} of {row['mutants']} killed, {len(unexplained)} survivors unexplained")
