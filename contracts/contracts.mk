@@ -42,7 +42,7 @@ contracts/.slither/bin/slither:
 	contracts/.slither/bin/python -m pip install --quiet --disable-pip-version-check slither-analyzer==0.11.6
 
 contracts-findings: contracts/node_modules/.package-lock.json contracts/.slither/bin/slither
-	$(FORGE) build --build-info --skip 'test/**' > /dev/null
+	$(FORGE) build --force --build-info --skip 'test/**' > /dev/null
 	$(PYTHON) contracts/findings.py --slither "$(CURDIR)/contracts/.slither/bin/slither"
 
 contracts-mutation: contracts/node_modules/.package-lock.json
