@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IPayToken} from "./IPayToken.sol";
 import {ISplit} from "./ISplit.sol";
+import {Owned} from "./Owned.sol";
 import {Authorization, Money} from "./Money.sol";
 
 /// @title Who may use the DAO's data and models, for what, until when
@@ -20,7 +20,7 @@ import {Authorization, Money} from "./Money.sol";
 /// Storage holds one slot a grant, under its id: grantee, expiry, mode, state. A grant counts while it is active and
 /// the time is before its expiry. Its scope is a hash, so it costs the same whatever it reaches.
 /// A revoked grant stays revoked; revoking gives no money back (the DAO can pay by proposal).
-contract Licenses is Ownable, ReentrancyGuardTransient {
+contract Licenses is Owned, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
     using Money for IPayToken;
 
@@ -125,7 +125,7 @@ contract Licenses is Ownable, ReentrancyGuardTransient {
     event Ordered(bytes32 indexed id, bytes32 indexed offerId, address indexed payer, address token, uint128 price);
     event Revoked(bytes32 indexed id);
 
-    constructor(address owner, ISplit split_) Ownable(owner) {
+    constructor(address owner_, ISplit split_) Owned(owner_) {
         require(address(split_) != address(0), ZeroAddress());
         split = split_;
     }

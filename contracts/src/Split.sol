@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ISplit} from "./ISplit.sol";
 import {Money} from "./Money.sol";
+import {Owned} from "./Owned.sol";
 
 /// @title Who earns of a price
 /// @notice What is paid for a key (the hash of a model, the id of a data set) is credited to the accounts in its
@@ -20,7 +20,7 @@ import {Money} from "./Money.sol";
 ///
 /// A token is unknown, open (new business), or ending: no new business, but what is under way can still be paid, so
 /// that taking a token off the list strands nobody's money.
-contract Split is ISplit, Ownable, ReentrancyGuardTransient {
+contract Split is ISplit, Owned, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Money for IERC20;
 
@@ -79,7 +79,7 @@ contract Split is ISplit, Ownable, ReentrancyGuardTransient {
     event Credited(address indexed account, address indexed token, address indexed payer, uint256 amount);
     event Drawn(address indexed account, address indexed token, uint256 amount);
 
-    constructor(address owner, address treasury_) Ownable(owner) {
+    constructor(address owner_, address treasury_) Owned(owner_) {
         require(treasury_ != address(0), ZeroAddress());
         treasury = treasury_;
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IPayToken} from "./IPayToken.sol";
 import {IStake} from "./IStake.sol";
+import {Owned} from "./Owned.sol";
 import {Authorization, Money} from "./Money.sol";
 
 /// @title What nodes put down for their roles, and what evaluators with stake say of a number
@@ -26,7 +26,7 @@ import {Authorization, Money} from "./Money.sol";
 /// reveal. The result is the weighted lower median: the smallest score m with 2 weight(scores <= m) >= total weight.
 /// Anyone computes it off chain; the contract checks it in one pass over the seats.
 /// Rounds are named by who opens them; who uses a result names the opener it trusts.
-contract Stake is IStake, Ownable, ReentrancyGuardTransient {
+contract Stake is IStake, Owned, ReentrancyGuardTransient {
     using SafeERC20 for IPayToken;
     using Money for IPayToken;
     using SafeCast for uint256;
@@ -147,7 +147,7 @@ contract Stake is IStake, Ownable, ReentrancyGuardTransient {
     event Revealed(bytes32 indexed id, address indexed account, uint96 score, uint96 weight);
     event RoundResult(bytes32 indexed id, uint96 median, uint256 weight, uint256 scores);
 
-    constructor(address owner, IPayToken token_, address treasury_) Ownable(owner) {
+    constructor(address owner_, IPayToken token_, address treasury_) Owned(owner_) {
         require(address(token_) != address(0) && treasury_ != address(0), ZeroAddress());
         token = token_;
         treasury = treasury_;

@@ -9,6 +9,7 @@ import {IPredicates} from "../src/IPredicates.sol";
 import {IStake} from "../src/IStake.sol";
 import {Licenses} from "../src/Licenses.sol";
 import {Authorization} from "../src/Money.sol";
+import {Owned} from "../src/Owned.sol";
 import {PayToken} from "../src/PayToken.sol";
 import {Predicates} from "../src/Predicates.sol";
 import {Split} from "../src/Split.sol";
@@ -189,8 +190,8 @@ abstract contract MarketFixture is Cheats {
         split.setShares(key, shares);
     }
 
-    /// @dev The refusal of who is not the owner, as OpenZeppelin words it.
-    function _notOwner(address caller) internal pure returns (bytes memory) {
-        return abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", caller);
+    /// @dev The refusal of who is not the owner.
+    function _notOwner(address caller) internal view returns (bytes memory) {
+        return abi.encodeWithSelector(Owned.NotOwner.selector, caller, owner);
     }
 }

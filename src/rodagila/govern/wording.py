@@ -84,7 +84,7 @@ def sentence_of(decoded: Decoded, words: Words, nesting: int = 0) -> Sentence:
     text = write(decoded, words) if write else f"Call {decoded.text}."
     if key == "Registry.setPolicy":
         return _set_policy(decoded, words, value)
-    return Sentence(text + value, GRAVE if key in _GRAVE or decoded.function.name in _GRAVE else "")
+    return Sentence(text + value, GRAVE if key in _GRAVE else "")
 
 
 def _nested(decoded: Decoded, words: Words, nesting: int, value: str) -> Sentence:
@@ -120,9 +120,6 @@ _GRAVE = frozenset(
         "DaoTimelock.grantRole",
         "DaoTimelock.revokeRole",
         "DaoTimelock.renounceRole",
-        "transferOwnership",
-        "renounceOwnership",
-        "setOwner",
     }
 )
 
