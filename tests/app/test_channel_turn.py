@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode as abi_encode
 from small_dao import OWNERS, key_of
 
 from rodagila.app import operations
@@ -20,9 +21,15 @@ from rodagila.app.home import Home
 from rodagila.app.progress import SILENT
 from rodagila.app.publication import fees_of
 from rodagila.app.serving import running
+from rodagila.app.turns import unfinished_turn
+from rodagila.chain.authorization import authorize_receipt
+from rodagila.chain.funding import give_gas_money
+from rodagila.chain.predeploys import ERC3009_COLLECTOR
 from rodagila.client import Client, Lane
 from rodagila.core.errors import NotAuthorised, NotFound
+from rodagila.core.hashing import keccak_abi
 from rodagila.market.channels import ChannelStore
+from rodagila.market.hub import ChannelConfig, ClaimRow, Hub, voucher_digest
 from rodagila.market.prices import network_of
 
 QUESTION = "please tell me quickly: will it rain in Paris"
@@ -92,11 +99,46 @@ def test_calls_by_channel_are_fees_of_the_turn_they_were_served_in(home: Home, t
     assert operations.audit(home, "docs", 2)["ok"]
 
 
+def test_what_a_stranger_claims_for_the_treasury_and_does_not_pay_out_holds_up_no_turn(
+    prepared_home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(prepared_home, tmp_path / "home")
+    with Home.open(tmp_path / "home") as home:
+        _close_after_a_stranger_s_claim(home)
+
+
+def _close_after_a_stranger_s_claim(home: Home) -> None:
+    """Close a turn of a gateway that never saw a channel, after somebody claimed from a channel of her own making."""
+    dao, ada, amount = dao_named(home, "docs"), key_of("ada"), 10_000_000
+    hub, salt, until = Hub(home.ledger), bytes(31) + b"\x07", int(time.time()) + 3_600
+    config = ChannelConfig(ada.address, ada.address, dao.row.treasury, ada.address, dao.row.token, 900, salt)
+    channel = config.id_on(home.ledger.chain_id)
+    signed = authorize_receipt(
+        ada,
+        chain_id=home.ledger.chain_id,
+        token=dao.token,
+        receiver=ERC3009_COLLECTOR,
+        value=amount,
+        valid_before=until,
+        nonce=keccak_abi(["bytes32", "uint256"], [channel, 7]),
+    )
+    data = abi_encode(["uint256", "uint256", "uint256", "bytes"], [0, until, 7, signed.signature])
+    give_gas_money(home.ledger, ada.address)
+    hub.contract.transact(ada, "deposit", config.as_tuple(), amount, ERC3009_COLLECTOR, data)
+    voucher = bytes(ada.unsafe_sign_hash(voucher_digest(home.ledger.chain_id, channel, amount)).signature)
+    hub.contract.transact(ada, "claim", [ClaimRow(config, amount, voucher, amount).as_tuple()])
+    held = dao.contract("PayToken").call("balanceOf", dao.row.treasury)
+    turn = unfinished_turn(dao)
+    assert held < amount // 2 and hub.unsettled(dao.row.treasury, dao.row.token) >= amount
+    closed = operations.turn_close(home, "docs", SILENT)
+    assert (closed["turn"], closed["pool"] > held, closed["paid"] > held) == (turn, True, True)
+    assert hub.unsettled(dao.row.treasury, dao.row.token) == 0
+    assert operations.audit(home, "docs", turn)["ok"]
+
+
 def test_a_buyer_leaves_a_channel_without_its_gateway(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rodagila.app.daos import give_gas_money
-
     dao, buyer = dao_named(home, "docs"), key_of("buyer")
     lane = Lane(tmp_path / "lane.json", 100_000, 2)
     with running(home) as (_, url), client_of(dao, url, lane) as client:

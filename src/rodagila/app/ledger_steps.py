@@ -19,6 +19,7 @@ from rodagila.collect.contribution import batch_root
 from rodagila.core.errors import PaymentFailed, RefusedByPolicy
 from rodagila.core.hashing import ZERO_HASH
 from rodagila.core.money import format_amount
+from rodagila.market.hub import Hub
 from rodagila.reward.tree import TurnTree
 from rodagila.store import schema
 
@@ -159,6 +160,7 @@ def fund_and_post(dao: Dao, turn: int, posting: Posting) -> None:
     missing = rewards.call("totalOwed") + posting.paid - rewards.call("totalFunded")
     bond = _missing_bond(dao)
     if missing > 0:
+        _collect_claimed(dao)
         _require_money(dao, treasury.address, missing, f"the payouts of turn {turn} from its treasury")
     if bond > 0:
         _require_money(dao, operator.address, bond, f"the bond behind the root of turn {turn} from its operator")
@@ -169,6 +171,17 @@ def fund_and_post(dao: Dao, turn: int, posting: Posting) -> None:
     roots = (posting.payouts.root, posting.slashes.root, posting.tokens.root)
     amounts = (posting.pool, posting.paid, posting.issued)
     rewards.transact(operator, "postRoot", turn, *roots, *amounts, posting.public_hash)
+
+
+def _collect_claimed(dao: Dao) -> None:
+    """Have the hub pay out what was claimed for the treasury: it counts as fees from its claim on.
+
+    The gateway pays out what it claims; but whoever makes a channel of her own to the treasury may claim it and stop
+    there, and the turn would lack money that it counts.
+    """
+    hub, treasury, token = Hub(dao.home.ledger), dao.row.treasury, dao.row.token
+    if hub.present() and hub.unsettled(treasury, token):
+        hub.contract.transact(dao.account("operator"), "settle", treasury, token)
 
 
 def _missing_bond(dao: Dao) -> int:

@@ -60,12 +60,6 @@ class Draft:
 
 def governor_of(dao: Dao) -> Governor:
     """Return the DAO's governor, timelock and voting token with the names that this home knows."""
-    if "DaoGovernor" not in dao.addresses:
-        raise NotFound(
-            "contract_unknown",
-            f"The DAO {dao.name!r} has no governor: it was launched by a version that had none.",
-            hint="Launch a new DAO; this one's operator goes on deciding alone.",
-        )
     shipped = set(shipped_names())
     contracts = {address: name for name, address in dao.addresses.items() if name in shipped}
     book = Book(contracts, {address: name for name, address in dao.home.keys.names()})
