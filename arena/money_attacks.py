@@ -22,7 +22,7 @@ from rodagila.core.policy import Policy, PoolRules, ValueRules
 from rodagila.market.prices import SEARCH
 from rodagila.market.receipts import SignedReceipt
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, pool_of, settle
-from rodagila.serve.effects import WASH_MARGIN, query_weights
+from rodagila.serve.effects import query_weights, weight_unit
 from rodagila.serve.feedback import FeedbackRow
 from rodagila.value.coverage import Examples
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
@@ -70,7 +70,7 @@ def washed(seed: int, points: int) -> np.ndarray:
         others = int(price * 10 ** rng.uniform(1, 7))
         rules = PoolRules(treasury_cut_ppm=int(rng.integers(50_000, 500_001)), seed_pool=int(rng.integers(2)) * others)
         last = int(pool_of(others, rules, 0) / rng.uniform(1, 1.5))
-        unit = max(policy.prices.chat, WASH_MARGIN * last // QUERIES)
+        unit = weight_unit(policy, last, QUERIES)
         each = price * int(rng.integers(2, 9)) if rng.random() < 0.5 else unit * int(rng.integers(1, 4))
         spent = each * len(asked)
         feedback = [wash(f"record {at}", each) for at in asked]

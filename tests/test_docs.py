@@ -215,7 +215,14 @@ def test_every_field_of_the_policy_that_the_mechanism_names_exists() -> None:
     text = text_of(ROOT / "docs" / "mechanism.md")
     fields = {field.path for field in FIELDS} | {field.path.rpartition(".")[2] for field in FIELDS}
     named = {"treasury_cut", "seed_pool", "target_lift", "theta_max", "theta_percentile", "tau_percentile", "check_k"}
-    named |= {"newcomer_multiplier", "max_weight", "minhash_jaccard", "queries.per_turn", "feedback.learn"}
+    named |= {
+        "newcomer_multiplier",
+        "max_weight",
+        "wash_margin",
+        "minhash_jaccard",
+        "queries.per_turn",
+        "feedback.learn",
+    }
     assert named <= fields
     assert all(name in text for name in named)
 

@@ -124,6 +124,9 @@ FIELDS: tuple[Field, ...] = (
     Field("channels", "claim_age_seconds", "duration", 1, 30 * DAY, "How long a call of a channel stays unclaimed."),
     Field("queries", "per_turn", "count", 1, 100_000, "Validation queries drawn for a turn."),
     Field("queries", "max_weight", "count", 1, 100, "Most that feedback may multiply a query's weight by."),
+    Field(
+        "queries", "wash_margin", "count", 1, 100, "What a step of weight costs, in a query's parts of the last pool."
+    ),
     Field("feedback", "learn", "flag", 0, 1, "Whether paid corrections become records of the treasury."),
     Field(
         "challenge", "window_seconds", "duration", 1, 30 * DAY, "How long a posted root can be disputed before claims."

@@ -4,9 +4,9 @@ Weights. A feedback of kind rating, preference or purchase moves the query neare
 their cosine reaches ``near_ppm``. The query's weight is ``1 + floor(settled fees of those receipts / unit)``, at most
 ``policy.queries.max_weight``: linear in net settled fees, never in calls or accounts, so that splitting a wallet moves
 nothing and moving a weight costs the fee (MECHANISM 4). The unit is the price of a chat call, and at least
-``WASH_MARGIN`` times a query's part of the last turn's pool: else an owner could buy weight for her own records for
-less than it moves of what others paid (the arena's row 17). A receipt counts once whatever it
-says; clicks move nothing (MECHANISM 2). Vectors are int8 and products exact: everybody computes the same weights.
+``policy.queries.wash_margin`` times a query's part of the last turn's pool: else an owner could buy weight for her own
+records for less than it moves of what others paid (the arena's row 17). A receipt counts once whatever it says; clicks
+move nothing (MECHANISM 2). Vectors are int8 and products exact: everybody computes the same weights.
 
 Records. Corrections become labelled records where ``policy.feedback.learn``. For each text the target that the most
 settled fees stand behind is taken, and none if two are level. A buyer can still pay for a wrong correction of a text
@@ -33,7 +33,6 @@ from rodagila.serve.feedback import FeedbackRow
 from rodagila.serve.schemas import ChatRequest
 
 NEAR_PPM = 600_000
-WASH_MARGIN = 3
 WEIGHING = frozenset({"preference", "purchase", "rating"})
 
 
@@ -80,8 +79,13 @@ def query_weights(
         touched = sorted({place for text in request_texts(row) if (place := nearest[text]) is not None})
         for place in touched:
             fees[place] += row.amount // len(touched)
-    unit = max(policy.prices.chat, WASH_MARGIN * pool // len(queries), 1)
+    unit = weight_unit(policy, pool, len(queries))
     return tuple(min(policy.queries.max_weight, 1 + fee // unit) for fee in fees)
+
+
+def weight_unit(policy: Policy, pool: int, queries: int) -> int:
+    """Return what one step of a query's weight costs, atomic units, where ``pool`` was the last turn's."""
+    return max(policy.prices.chat, policy.queries.wash_margin * pool // queries, 1)
 
 
 def corrected_records(rows: Sequence[FeedbackRow]) -> tuple[Record, ...]:
