@@ -23,7 +23,7 @@ from rodagila.core.hashing import hex0x, keccak
 from rodagila.core.money import format_tokens
 from rodagila.core.policy import Policy
 from rodagila.govern.actions import Action, Book, Decoded, decode_action, decode_log
-from rodagila.govern.ballot import SUPPORT, SignedBallot, read_ballot, sign_ballot
+from rodagila.govern.ballot import SUPPORT, SUPPORT_NAMES, SignedBallot, read_ballot, sign_ballot
 from rodagila.govern.changes import changes_between
 from rodagila.govern.effects import Place, tried
 from rodagila.govern.governor import Governor, Status
@@ -395,22 +395,20 @@ def _powers(governor: Governor, proposal: Proposal, accounts: Sequence[str]) -> 
 
 
 def _vote(event: Mapping[str, Any], book: Book) -> Values:
-    names = {number: name for name, number in SUPPORT.items()}
     return {
         "voter": event["voter"],
         "name": book.accounts.get(event["voter"]),
-        "vote": names.get(event["support"], str(event["support"])),
+        "vote": SUPPORT_NAMES.get(event["support"], str(event["support"])),
         "power": str(event["weight"]),
         "reason": event["reason"],
     }
 
 
 def _vote_values(proposal: Proposal, voter: str, support: int, power: int, reason: str) -> Values:
-    names = {number: name for name, number in SUPPORT.items()}
     return {
         "proposal": proposal.id_text,
         "voter": voter,
-        "vote": names[support],
+        "vote": SUPPORT_NAMES[support],
         "power": str(power),
         "reason": reason or None,
     }

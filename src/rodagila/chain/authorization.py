@@ -12,15 +12,21 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 
 from rodagila.chain.tokens import Token
+from rodagila.core.typed_data import Struct, domain_separator, sign_digest
 
-_FIELDS = [
-    {"name": "from", "type": "address"},
-    {"name": "to", "type": "address"},
-    {"name": "value", "type": "uint256"},
-    {"name": "validAfter", "type": "uint256"},
-    {"name": "validBefore", "type": "uint256"},
-    {"name": "nonce", "type": "bytes32"},
-]
+_STRUCT = Struct(
+    "ReceiveWithAuthorization",
+    {
+        "ReceiveWithAuthorization": [
+            {"name": "from", "type": "address"},
+            {"name": "to", "type": "address"},
+            {"name": "value", "type": "uint256"},
+            {"name": "validAfter", "type": "uint256"},
+            {"name": "validBefore", "type": "uint256"},
+            {"name": "nonce", "type": "bytes32"},
+        ]
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +71,13 @@ def authorize_receipt(
     account: LocalAccount, *, chain_id: int, token: Token, receiver: str, value: int, valid_before: int, nonce: bytes
 ) -> Authorization:
     """Sign that ``receiver`` (a contract, who must send the transaction) may take ``value`` until ``valid_before``."""
-    signed = account.sign_typed_data(
-        domain_data={
-            "name": token.name,
-            "version": token.version,
-            "chainId": chain_id,
-            "verifyingContract": token.address,
-        },
-        message_types={"ReceiveWithAuthorization": _FIELDS},
-        message_data={
-            "from": account.address,
-            "to": receiver,
-            "value": value,
-            "validAfter": 0,
-            "validBefore": valid_before,
-            "nonce": nonce,
-        },
-    )
-    return Authorization(account.address, receiver, value, 0, valid_before, nonce, bytes(signed.signature))
+    message = {
+        "from": account.address,
+        "to": receiver,
+        "value": value,
+        "validAfter": 0,
+        "validBefore": valid_before,
+        "nonce": nonce,
+    }
+    digest = _STRUCT.digest(domain_separator(token.name, token.version, chain_id, token.address), message)
+    return Authorization(account.address, receiver, value, 0, valid_before, nonce, sign_digest(account, digest))

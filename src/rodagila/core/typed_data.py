@@ -48,6 +48,8 @@ class Struct:
             return self._inner[kind].hash(value)
         if kind == "string":
             return keccak(value.encode())
+        if kind == "bytes":
+            return keccak(value)
         if kind == "address":
             return _padded(bytes.fromhex(value.removeprefix("0x")), 20)
         if kind == "bytes32":

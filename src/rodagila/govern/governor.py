@@ -16,7 +16,6 @@ Everything is read from the governor's own events and views; each step first say
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from rodagila.govern.actions import Action
 from rodagila.govern.ballot import Ballot, SignedBallot, check_reason, require_signed
 from rodagila.govern.effects import Place
 from rodagila.govern.proposal import STATES, Proposal, call_lists, proposal_id, proposal_of_event
+from rodagila.govern.wording import moment
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -186,7 +186,7 @@ class Governor:
         if power == 0:
             raise RefusedByPolicy(
                 "power_short",
-                f"{voter} had no voting power at this proposal's snapshot, {_moment(proposal.vote_start)}.",
+                f"{voter} had no voting power at this proposal's snapshot, {moment(proposal.vote_start)}.",
                 hint="What is received or delegated later counts for later proposals.",
                 power="0",
             )
@@ -252,7 +252,7 @@ class Governor:
             raise self._refusal(
                 proposal,
                 status,
-                f"The timelock holds this proposal until {_moment(status.eta)}, {_span(status.eta - status.now)} more.",
+                f"The timelock holds this proposal until {moment(status.eta)}, {_span(status.eta - status.now)} more.",
                 "Execute it then.",
             )
         return status
@@ -265,11 +265,11 @@ class Governor:
         said, hint = _STATE_WORDS[status.state]
         start, end = proposal.vote_start, proposal.vote_end
         sentence = said.format(
-            start=_moment(start),
+            start=moment(start),
             starts_in=_span(start + 1 - status.now),
-            end=_moment(end),
+            end=moment(end),
             ends_in=_span(end + 1 - status.now),
-            eta=_moment(status.eta or 0),
+            eta=moment(status.eta or 0),
         )
         raise self._refusal(proposal, status, sentence, hint)
 
@@ -297,10 +297,6 @@ _STATE_WORDS = {
     "expired": ("This proposal has expired.", "Make another."),
     "executed": ("This proposal was executed already.", "Nothing is left to do."),
 }
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _span(seconds: int) -> str:
