@@ -46,10 +46,8 @@ def tool(root: Path, name: str) -> ModuleType:
 
 def test_mutants_change_one_place_of_a_function_s_body(project_root: Path) -> None:
     changes = [one.key for one in tool(project_root, "mutation").mutants_of("Purse", SOURCE)]
-    guard, requires = (
-        "require(amount <= held, Short(amount, held));",
-        "function pay(uint256 amount) external onlyOwner {",
-    )
+    guard = "require(amount <= held, Short(amount, held));"
+    head = "function pay(uint256 amount) external onlyOwner {"
     assert changes == [
         f"{head} => function pay(uint256 amount) external {{",
         f"{guard} => require(amount < held, Short(amount, held));",
