@@ -6,11 +6,11 @@ The founders' tokens belong to the operator, who proposes, votes, queues and exe
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clocks import SetForwardClock
 from rodagila.app import proposals
 from rodagila.app.connection import EMBEDDED
 from rodagila.app.daos import Dao
@@ -23,28 +23,17 @@ SIGNED_AT = 1_750_000_000
 QUICK = GovernanceRules(voting_delay_seconds=1, voting_period_seconds=60, timelock_seconds=1)
 
 
-class MovableClock:
-    """The real time and what tests add to it."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-
-    def __call__(self) -> int:
-        """Return the time in seconds."""
-        return int(time.time()) + self.ahead
-
-
 @contextmanager
-def home_with_clock(path: Path) -> Iterator[tuple[Home, MovableClock]]:
+def home_with_clock(path: Path) -> Iterator[tuple[Home, SetForwardClock]]:
     """Open the home at ``path`` over a ledger whose clock can be moved."""
-    clock = MovableClock()
+    clock = SetForwardClock()
     with Home.open(path, clock=lambda: SIGNED_AT, ledger_url="") as home:
         ledger = EmbeddedLedger.open(path / EMBEDDED, clock=clock, genesis_code=predeployed_code())
         home.__dict__["live_ledger"] = ledger
         yield home, clock
 
 
-def decide(dao: Dao, clock: MovableClock, *wanted: tuple[str, str]) -> None:
+def decide(dao: Dao, clock: SetForwardClock, *wanted: tuple[str, str]) -> None:
     """Let the DAO decide on the acts that ``wanted`` names, and execute them."""
     operator, rules = dao.account("operator"), QUICK
     clock.ahead += 1  # tokens that were received in this very second have no past yet
@@ -59,7 +48,7 @@ def decide(dao: Dao, clock: MovableClock, *wanted: tuple[str, str]) -> None:
 
 
 @contextmanager
-def hurried(clock: MovableClock) -> Iterator[None]:
+def hurried(clock: SetForwardClock) -> Iterator[None]:
     """Let a minute pass twenty times a second while the block lasts, for what waits for a window to end."""
     over = threading.Event()
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from decisions import QUICK, MovableClock, decide, home_with_clock, hurried
+from decisions import QUICK, decide, home_with_clock, hurried
 from small_dao import OWNERS, TOPICS, contribute, key_of, launch_dao, pay, texts
 from sqlalchemy import update
 
+from clocks import SetForwardClock
 from rodagila.app import ledger_steps, operations
 from rodagila.app.auditing import ContractsView, audit_dao
 from rodagila.app.book import read_book
@@ -50,7 +51,7 @@ class Stand:
 
     home: Home
     dao: Dao
-    clock: MovableClock
+    clock: SetForwardClock
 
     def close(self) -> dict[str, object]:
         """Close the open turn while time flies."""

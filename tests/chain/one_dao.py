@@ -9,6 +9,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from clocks import StandingClock
 from rodagila.chain.addresses import create_address
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract, deploy, deploy_all, send_wei
@@ -30,22 +31,12 @@ RULES = (1, 60, 1_000, 4)
 ROOT_BOND = 1_000_000
 
 
-class Clock:
-    """A clock that stands until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """A ledger with one DAO's contracts on it."""
 
     path: Path
-    clock: Clock
+    clock: StandingClock
     ledger: EmbeddedLedger
     token: Contract
     dao_token: Contract
@@ -106,7 +97,7 @@ def launch(ledger: EmbeddedLedger, token: Contract, owner: str = "") -> dict[str
     return dict(zip(names, deployed, strict=True))
 
 
-def open_world(path: Path, clock: Clock, owner: str = "") -> World:
+def open_world(path: Path, clock: StandingClock, owner: str = "") -> World:
     """Open a ledger at ``path`` and launch a DAO on it."""
     ledger = EmbeddedLedger.open(path, clock=clock)
     send_wei(ledger, ledger.faucet, OPERATOR.address, 10**20)

@@ -15,6 +15,8 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
+from clocks import SetForwardClock
+
 with warnings.catch_warnings():
     # web3, which x402's EVM schemes import, still imports a module that websockets has deprecated.
     warnings.filterwarnings("ignore", "websockets.legacy is deprecated", DeprecationWarning)
@@ -67,16 +69,6 @@ PAYER, VOUCHERS, RECEIVER, AUTHORIZER, RELAY = (key(one) for one in ("payer", "v
 DELAY = 900
 
 
-class Clock:
-    """The wall's time, which a test can set forward; x402's own code reads the wall."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-
-    def __call__(self) -> int:
-        return int(time.time()) + self.ahead
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """An embedded ledger with the contracts at their addresses, money at the payer and x402's facilitator."""
@@ -85,7 +77,7 @@ class World:
     token: Contract
     hub: Contract
     facilitator: BatchSettlementEvmFacilitator
-    clock: Clock
+    clock: SetForwardClock
 
     @property
     def network(self) -> str:
@@ -151,7 +143,7 @@ def predeployed(ledger: EmbeddedLedger, address: str) -> Contract:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    clock, code = Clock(), predeploys.predeployed_code()
+    clock, code = SetForwardClock(), predeploys.predeployed_code()
     with EmbeddedLedger.open(tmp_path / "ledger.db", clock=clock, genesis_code=code) as ledger:
         for account in (PAYER, RELAY):
             send_wei(ledger, ledger.faucet, account.address, 10**20)

@@ -21,11 +21,11 @@ from one_dao import (
     SLASH_LEAF,
     START,
     WINDOW,
-    Clock,
     World,
     open_world,
 )
 
+from clocks import StandingClock
 from rodagila.chain.contracts import Contract, ContractRefused, deploy
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import Reverted
@@ -37,7 +37,7 @@ from rodagila.core.records import record_commitment
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = open_world(tmp_path / "ledger.db", Clock())
+    world = open_world(tmp_path / "ledger.db", StandingClock())
     with world.ledger:
         yield world
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from one_dao import ADA, BOB, CONTRIBUTION, OPERATOR, OTHER, POLICY, ROOT_BOND, WINDOW, Clock, World, open_world
+from one_dao import ADA, BOB, CONTRIBUTION, OPERATOR, OTHER, POLICY, ROOT_BOND, WINDOW, World, open_world
 
+from clocks import StandingClock
 from rodagila.chain.contracts import Contract, send_wei
 from rodagila.core.hashing import keccak
 
@@ -27,7 +28,7 @@ HALF_A_YEAR = 180 * 86_400
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A DAO whose owner needs no vote."""
-    world = open_world(tmp_path / "ledger.db", Clock(), OWNER.address)
+    world = open_world(tmp_path / "ledger.db", StandingClock(), OWNER.address)
     with world.ledger as ledger:
         send_wei(ledger, ledger.faucet, OWNER.address, 10**20)
         yield world

@@ -29,6 +29,7 @@ from evm_programs import (
     word,
 )
 
+from clocks import StandingClock
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.port import EMBEDDED_CHAIN_ID, ZERO_ADDRESS, Ledger, Reverted, TxReceipt
 from rodagila.chain.trie import keccak256
@@ -40,23 +41,13 @@ SINK = "0x000000000000000000000000000000000000bEEF"
 HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000
-
-    def __call__(self) -> int:
-        return self.now
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[EmbeddedLedger]:
+def ledger(tmp_path: Path, clock: StandingClock) -> Iterator[EmbeddedLedger]:
     with EmbeddedLedger.open(tmp_path / "ledger.db", clock=clock) as opened:
         yield opened
 
@@ -84,7 +75,9 @@ def test_the_embedded_ledger_is_a_ledger(ledger: EmbeddedLedger) -> None:
     assert ledger.chain_id == EMBEDDED_CHAIN_ID == int.from_bytes(b"roda")
 
 
-def test_a_new_ledger_has_block_zero_the_faucet_and_nothing_else_to_spend(ledger: EmbeddedLedger, clock: Clock) -> None:
+def test_a_new_ledger_has_block_zero_the_faucet_and_nothing_else_to_spend(
+    ledger: EmbeddedLedger, clock: StandingClock
+) -> None:
     assert ledger.block_number() == 0
     assert ledger.timestamp() == clock.now
     assert ledger.balance(ledger.faucet.address) == 10**27
@@ -295,7 +288,7 @@ def test_logs_filter_by_address_topic_and_block(ledger: EmbeddedLedger) -> None:
         ledger.logs(topics=[None] * 5)
 
 
-def test_blocks_link_and_time_never_goes_back(ledger: EmbeddedLedger, clock: Clock) -> None:
+def test_blocks_link_and_time_never_goes_back(ledger: EmbeddedLedger, clock: StandingClock) -> None:
     start = clock.now
     for now in (start + 10, start + 10, start + 5, start + 11):
         clock.now = now
@@ -308,7 +301,9 @@ def test_blocks_link_and_time_never_goes_back(ledger: EmbeddedLedger, clock: Clo
         ledger.block(5)
 
 
-def test_contracts_see_the_next_block_s_time_and_the_last_block_s_hash(ledger: EmbeddedLedger, clock: Clock) -> None:
+def test_contracts_see_the_next_block_s_time_and_the_last_block_s_hash(
+    ledger: EmbeddedLedger, clock: StandingClock
+) -> None:
     teller = deployed(ledger, CLOCK)
     clock.now += 1000
     seen = ledger.call(teller, b"")
@@ -316,7 +311,7 @@ def test_contracts_see_the_next_block_s_time_and_the_last_block_s_hash(ledger: E
     assert seen == word(clock.now) + word(last.number + 1) + last.hash
 
 
-def test_the_system_contracts_run_in_every_block(ledger: EmbeddedLedger, clock: Clock) -> None:
+def test_the_system_contracts_run_in_every_block(ledger: EmbeddedLedger, clock: StandingClock) -> None:
     for _ in range(3):
         act(ledger, SINK, value=1)
     for number in range(3):

@@ -17,6 +17,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from clocks import StandingClock
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract, ContractRefused, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
@@ -39,21 +40,11 @@ RESULT, PANEL, STAKED, SAMPLED, GOLD = range(5)
 EVALUATOR, RELEASE = 1, 3
 
 
-class Clock:
-    """A clock that stands until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @dataclass(frozen=True, slots=True)
 class Market:
     """A ledger with a market on it, and money at its buyer and its evaluators."""
 
-    clock: Clock
+    clock: StandingClock
     ledger: EmbeddedLedger
     token: Contract
     split: Contract
@@ -144,7 +135,7 @@ def encode(types: list[str], values: list[Any]) -> bytes:
 
 @pytest.fixture
 def market(tmp_path: Path) -> Iterator[Market]:
-    clock = Clock()
+    clock = StandingClock()
     with EmbeddedLedger.open(tmp_path / "ledger.db", clock=clock) as ledger:
         for account in (OWNER, BUYER, PROVIDER, *EVALUATORS):
             send_wei(ledger, ledger.faucet, account.address, 10**18)

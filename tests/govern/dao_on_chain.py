@@ -14,6 +14,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from clocks import StandingClock
 from rodagila.chain.abi import load_artifact, shipped_names
 from rodagila.chain.addresses import create_address
 from rodagila.chain.contracts import Contract, deploy, send_wei
@@ -114,31 +115,16 @@ class DaoOnChain:
         self.wait(TIMELOCK + 1)
 
 
-class Clock:
-    """The seconds of an embedded ledger, moved by hand."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        """Return the time."""
-        return self.now
-
-    def wait(self, seconds: int) -> None:
-        """Let time pass."""
-        self.now += seconds
-
-
 def deploy_dao(path: Path) -> dict[str, str]:
     """Deploy a DAO on a new ledger at ``path``; return addresses by name."""
-    clock = Clock(START)
+    clock = StandingClock(START)
     with EmbeddedLedger.open(path, clock=clock) as ledger:
         return deploy_on(ledger, clock.wait, Policy(name="docs")).contracts
 
 
 def reopened(path: Path, contracts: dict[str, str]) -> DaoOnChain:
     """Open the ledger at ``path`` with the DAO on it."""
-    clock = Clock(START)
+    clock = StandingClock(START)
     ledger = EmbeddedLedger.open(path, clock=clock)
     return _bound(ledger, clock.wait, contracts, Policy(name="docs"))
 
