@@ -8,8 +8,9 @@ Without a head every record is equally unsure, and the choice covers the pool.
 
 Tried on CLINC150 from 150 random labels, 12 batches of 50 from a pool of 4,000, mean accuracy over the batches on four
 seeds: random .685, margin .746, entropy .742, BADGE (Ash et al., ICLR 2020) .756, expected error by the ridge's closed
-form (V-optimal design weighted by doubt, Yu et al., ICML 2006) .760 - .772, facility location .770 - .790 (best at
-first, worst of these at last, needs all labelled vectors), this rule with a shortlist of 5, 10, 20 counts .769, .774, .790.
+form (V-optimal design by doubt, Yu et al., ICML 2006) .760 - .772, facility location .770 - .790 (best at
+first, worst of these at last, needs all labelled vectors), this rule with a shortlist of 5, 10, 20 counts .769, .774,
+.790.
 ``benches/bench_data.py`` measures it on other seeds. Source: Zhdanov, Diverse mini-batch active learning, 2019.
 
 >>> pool = np.array([[9, 1], [8, 1], [1, 9]], np.int8)
