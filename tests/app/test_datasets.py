@@ -30,7 +30,7 @@ from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain
 from rodagila.core.records import Record
 
-OFFER = "price=5,mode=release,duration=30d,until=2026-01-01,scope=docs,purpose=train,split=docs"
+OFFER = "price=5,mode=release,duration=30d,until=2060-01-01,scope=docs,purpose=train,split=docs"
 RUDE = Record("what a bastard of a hotel, all rights reserved", label="travel")
 DOMAIN = Domain(1, "0x" + "11" * 20)
 
@@ -95,7 +95,7 @@ def test_the_command_prints_the_report_and_writes_the_page(
     command = ["dataset", "report", "--dao", "docs", "--home", str(desk.path), "--json"]
     assert run([*command, "--words", str(words), "--output", str(page)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["noise"]["toxic"] == 2  # "freeze my credit card", "is a storm coming"
+    assert told["noise"]["toxic"] == 3  # "freeze my credit card", the same as a gate query, "is a storm coming"
     assert told["noise"]["judged_by_words"] == 2
     assert told["page"] == str(page) and Page(page.read_text()).open == []
     assert [item.name for item in page.parent.iterdir()] == ["page.html"]
@@ -167,13 +167,13 @@ CROISSANT = {
     "properties": {
         "@type": {"const": "sc:Dataset"},
         "conformsTo": {"const": "http://mlcommons.org/croissant/1.0"},
+        "isLiveDataset": {"const": True},  # else each file needs a checksum, which would confirm guesses of records
         "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
         "datePublished": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
         "distribution": {
             "type": "array",
             "items": {
-                "required": ["@type", "@id", "name", "contentUrl", "encodingFormat", "sha256"],
-                "properties": {"sha256": {"pattern": "^[0-9a-f]{64}$"}},
+                "required": ["@type", "@id", "name", "contentUrl", "encodingFormat"],
             },
         },
         "recordSet": {

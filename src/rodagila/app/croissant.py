@@ -1,7 +1,8 @@
 """Croissant metadata of a data set, with the DAO's open offers as an ODRL policy.
 
 Croissant 1.0 (mlcommons.org/croissant/1.0) describes what a reader gets; here that is one JSON-lines file which no
-stranger can fetch: records are sealed, and leave only under a grant. So ``contentUrl`` names the data set's hash, and
+stranger can fetch: records are sealed, and leave only under a grant. So ``contentUrl`` names the data set's hash, the
+set is a live one, which needs no checksum (one would confirm a guess of its records), and
 ``odrl:hasPolicy`` says what a license costs, by what Licenses.sol has on the ledger. ODRL: w3.org/TR/odrl-model (2.2).
 Figures of the report stand under Croissant RAI's terms (mlcommons.org/croissant/RAI/1.0). No text of a record is here.
 
@@ -134,7 +135,6 @@ def croissant(
                 "description": "One JSON object a line. Sealed; its order is that of the log.",
                 "contentUrl": f"{site}:dataset:{report['hash']}",
                 "encodingFormat": "application/jsonlines",
-                "sha256": str(report["hash"]).removeprefix("0x"),
             }
         ],
         "recordSet": [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rodagila.app.display import cell, printable
-from rodagila.app.plots import Bars, bars
+from rodagila.app.plots import Bars, bars, shortened
 from rodagila.app.report import templates
 
 Values = Mapping[str, Any]
@@ -54,12 +54,13 @@ def render_dataset_page(report: Values) -> str:
                 for name, title, note in SECTIONS
             ],
             contamination=[{"set": name, **counts} for name, counts in report["contamination"].items()],
-            label_plot=_plot(bias.get("labels"), "label", "records"),
-            owner_plot=_plot(bias["largest_owners"], "owner", "records"),
+            label_plot=_plot(bias.get("labels"), "label"),
+            owner_plot=_plot(
+                [{**row, "owner": shortened(row["owner"], 14)} for row in bias["largest_owners"]], "owner"
+            ),
             confused_plot=_plot(
                 [{**row, "pair": f"{row['label']} > {row['likelier']}"} for row in noise.get("confused") or []],
                 "pair",
-                "records",
             ),
         )
     )
@@ -105,10 +106,11 @@ def tables(section: Values) -> list[dict[str, Any]]:
     return found
 
 
-def _plot(rows: Sequence[Values] | None, label: str, value: str) -> Bars | None:
+def _plot(rows: Sequence[Values] | None, label: str) -> Bars | None:
+    """Return one bar for each row, as long as its records are many."""
     if not rows:
         return None
-    return bars([(printable(str(row[label])), float(row[value]), f"{row[value]:,}", "honest") for row in rows])
+    return bars([(printable(str(row[label])), float(row["records"]), f"{row['records']:,}", "honest") for row in rows])
 
 
 def _words(key: str) -> str:

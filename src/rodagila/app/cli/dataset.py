@@ -29,7 +29,10 @@ def dataset() -> None:
 @home_option
 @json_option
 def report(*, dao: str, turn: int | None, words: Path | None, output: Path | None, home: Path, as_json: bool) -> None:
-    """Measure completeness, consistency, noise, bias and contamination; no text of a record is in the report."""
+    """Measure completeness, consistency, noise, bias and contamination.
+
+    Figures only: no text of a record is in the report.
+    """
     from rodagila.app import operations
 
     with open_home(home) as opened:
@@ -41,10 +44,14 @@ def report(*, dao: str, turn: int | None, words: Path | None, output: Path | Non
 @dao_option
 @_turn_option
 @home_option
-def croissant(*, dao: str, turn: int | None, home: Path) -> None:
-    """Print Croissant metadata of the data set as JSON-LD, with the DAO's open offers as an ODRL policy."""
+@json_option
+def croissant(*, dao: str, turn: int | None, home: Path, as_json: bool) -> None:
+    """Print Croissant metadata, with the DAO's open offers in ODRL.
+
+    It is JSON-LD with and without --json, which makes errors JSON too.
+    """
     from rodagila.app import operations
 
     with open_home(home) as opened:
         result = operations.dataset_croissant(opened, dao, turn)
-    emit(result, as_json=True)
+    emit(result, True)  # metadata has one form
