@@ -142,30 +142,27 @@ class BandIndex:
 
     def count(self, keys: UInt64Array) -> int:
         """Return how many pairs bands propose for the sets with band ``keys`` (n, 32), counted once a band."""
-        return sum(int((last - first).sum()) for _, first, last in self._ranges(keys))
+        return sum(int(lengths.sum()) for *_, lengths in self._hits(keys))
 
     def candidates(self, keys: UInt64Array) -> Pairs:
         """Return the pairs (row of ``keys`` (n, 32), number) that share a band, each once, sorted."""
         rows, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for held, first, last in self._ranges(keys):
-            hits = np.flatnonzero(last > first)
-            lengths = (last - first)[hits]
+        for held, hits, first, lengths in self._hits(keys):
             rows.append(np.repeat(hits // BANDS, lengths))
-            numbers.append(held[_runs(first[hits], lengths)].astype(np.int64))
+            numbers.append(held[_runs(first, lengths)].astype(np.int64))
         return _distinct(np.concatenate(rows), np.concatenate(numbers))
 
-    def _ranges(self, keys: UInt64Array) -> Iterator[tuple[Int32Array, Int64Array, Int64Array]]:
-        """Yield for each level its numbers and where each key's run begins and ends among them."""
+    def _hits(self, keys: UInt64Array) -> Iterator[tuple[Int32Array, Int64Array, Int64Array, Int64Array]]:
+        """Yield a level's numbers, which of ``keys`` are there, and from where and how far each one's run goes."""
         flat = keys.ravel()
         order = np.argsort(flat)  # searching in order stays in the cache
+        wanted = flat[order]
         for held, numbers in self._levels:
+            first = held.searchsorted(wanted)
             # Most keys are not there, so the end of a run is searched for only where there is one.
-            first, last = np.empty(len(flat), np.int64), np.empty(len(flat), np.int64)
-            found = np.searchsorted(held, flat[order])
-            first[order] = last[order] = found
-            hits = order[held[np.minimum(found, len(held) - 1)] == flat[order]]
-            last[hits] = np.searchsorted(held, flat[hits], "right")
-            yield numbers, first, last
+            found = (held.take(first, mode="clip") == wanted).nonzero()[0]
+            if len(found):
+                yield numbers, order[found], first[found], held.searchsorted(wanted[found], "right") - first[found]
 
 
 def pairs_within(keys: UInt64Array, most: int) -> Pairs | None:
