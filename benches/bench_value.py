@@ -30,7 +30,7 @@ from rodagila.core.policy import ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.prove.duplicates import duplicates_among, jaccard_of, shingles, text_key
 from rodagila.prove.minhash import Sets
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 from rodagila.value.nearest import knn_shapley_of
 from rodagila.value.ocis import ValueInputs, value_records
 
