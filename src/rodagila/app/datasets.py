@@ -37,7 +37,7 @@ from rodagila.learn.head import predict, solve, statistics
 from rodagila.learn.label_noise import find_label_noise
 from rodagila.prove.checks import ACCEPTED, DUPLICATE
 from rodagila.prove.contamination import contamination
-from rodagila.prove.duplicates import normalised
+from rodagila.prove.duplicates import duplicates_among, normalised
 from rodagila.prove.findings import Findings, shared_runs
 from rodagila.prove.language import UNJUDGED
 from rodagila.prove.quality import quality_ppm
@@ -157,6 +157,7 @@ def _consistency(book: Book, records: Sequence[Record], targets: Sequence[str], 
         "duplicates_of_own_records": copies["own"],
         "duplicates_of_other_owners": copies["others"],
         "duplicates_of_the_reference": copies["reference"],
+        "duplicates_left": _left(book, records),
         "duplicates_with_another_target": _contradictions(book),
         "near_an_earlier_record": sum(
             item["nearest_ppm"] >= book.dao.policy_of(page.stored.turn).checks.near_cosine_ppm
@@ -165,6 +166,12 @@ def _consistency(book: Book, records: Sequence[Record], targets: Sequence[str], 
             if item["status"] == ACCEPTED
         ),
     }
+
+
+def _left(book: Book, records: Sequence[Record]) -> int:
+    """Return how many accepted records are duplicates all the same, by the limit in force at the last turn."""
+    limit = book.dao.policy.checks.minhash_jaccard_ppm
+    return sum(original is not None for original in duplicates_among([record.text for record in records], limit))
 
 
 def _contradictions(book: Book) -> int:

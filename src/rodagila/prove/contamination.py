@@ -21,7 +21,7 @@ from rodagila.core.errors import InvalidInput
 from rodagila.core.policy import CheckRules
 from rodagila.core.records import Record
 from rodagila.core.vectors import Int8Array
-from rodagila.prove.duplicates import SeenRecords, highest_cosines, text_key
+from rodagila.prove.duplicates import SeenTexts, highest_cosines, prepare, text_key
 
 _BLOCK = 2_000
 
@@ -58,28 +58,20 @@ def contamination(
     """Compare ``records`` with ``queries``, whose int8 ``vectors`` (n, d) and ``query_vectors`` (m, d) are given."""
     if len(records) != len(vectors) or len(queries) != len(query_vectors):
         raise InvalidInput("invalid_request", "Every record and every query needs a vector.")
-    asked = SeenRecords()
-    for place, (query, vector) in enumerate(zip(queries, query_vectors, strict=True)):
-        asked.add(place, query, vector)
-    keys = {text_key(query.text) for query in queries}
-    cosines = _highest(vectors, query_vectors)
+    asked, keys = SeenTexts(), {text_key(query.text) for query in queries}
+    asked.add(range(len(queries)), prepare([query.text for query in queries]))
     exact, near, meaning, places, touched = 0, 0, 0, [], set()
-    for place, record in enumerate(records):
-        repeated = asked.duplicate_of(record, before=len(queries), jaccard_ppm=rules.minhash_jaccard_ppm)
-        if repeated is None:
-            meaning += cosines[place] >= rules.near_cosine_ppm
-            continue
-        same = text_key(record.text) in keys
-        exact, near = exact + same, near + (not same)
-        places.append(place)
-        touched.add(repeated)
+    for start in range(0, len(records), _BLOCK):
+        part = records[start : start + _BLOCK]
+        cosines = highest_cosines(vectors[start : start + _BLOCK], query_vectors)
+        everything = [len(queries)] * len(part)
+        found = asked.originals(prepare([record.text for record in part]), everything, rules.minhash_jaccard_ppm)
+        for at, (record, repeated) in enumerate(zip(part, found, strict=True)):
+            if repeated is None:
+                meaning += cosines[at] >= rules.near_cosine_ppm
+                continue
+            same = text_key(record.text) in keys
+            exact, near = exact + same, near + (not same)
+            places.append(start + at)
+            touched.add(repeated)
     return Contamination(len(records), len(queries), exact, near, meaning, len(touched), tuple(places))
-
-
-def _highest(vectors: Int8Array, others: Int8Array) -> list[int]:
-    """Return the highest cosines a block at a time, so that memory does not grow with both sets."""
-    return [
-        cosine
-        for start in range(0, len(vectors), _BLOCK)
-        for cosine in highest_cosines(vectors[start : start + _BLOCK], others)
-    ]
