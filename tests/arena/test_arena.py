@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from arena.world import THIEF, Size, World
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # the arena is a folder of scripts at the project's root
-
-from arena.world import THIEF, Size, World  # noqa: E402
-
-from arena import data_attacks, judging_attacks, money_attacks, rating_attacks, run, texts  # noqa: E402
+from arena import data_attacks, judging_attacks, money_attacks, rating_attacks, run, texts
 
 SMALL = Size(owners=10, records=8, turns=3, queries=60, gate=60, reference=40)
 LABELS, EACH = 12, 60
@@ -64,7 +57,7 @@ def test_the_same_world_gives_the_same_figures(world: World) -> None:
 def test_spam_and_collusion_among_raters_earn_nothing(seed: int) -> None:
     measured = rating_attacks.rating(seed)
     assert measured["9 spam"][0] <= 0.5 and measured["10 colluders"][0] <= 1 and measured["11 golds leaked"][0] <= 7
-    assert all(naive > 30 for _, naive in measured.values())
+    assert all(naive > 30 for name, (_, naive) in measured.items() if "adaptive" not in name)
 
 
 def test_a_cabal_and_a_copier_earn_less_than_the_naive_rule_gives_them() -> None:

@@ -37,8 +37,8 @@ from rodagila.value.answers import UNANSWERED, Answers
 Z_PPM = 1_959_964
 """The 97.5% point of the normal distribution, millionths."""
 LEAST_GOLDS = 20
-FLOOR_PPM = 600_000
-"""phi: from which share of the qualified accounts' agreement on answers are paid."""
+FLOOR_PPM = 666_667
+"""phi, two thirds: from which share of the qualified accounts' agreement on answers are paid."""
 
 
 @dataclass(frozen=True, slots=True)
