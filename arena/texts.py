@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 CACHE = ROOT / "build" / "arena" / "vectors.sqlite"
 LONGEST = 600  # characters of a post that are embedded
+PROCESSES = 1  # that embed what is not in the memory yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Corpus:
 @cache
 def embedder() -> CachedEmbedder:
     """The project's embedder with a memory on disk."""
-    return CachedEmbedder(MiniLM(), VectorCache(CACHE))
+    return CachedEmbedder(MiniLM(processes=PROCESSES), VectorCache(CACHE))
 
 
 def embed(texts: Sequence[str]) -> Int8Array:
