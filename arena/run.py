@@ -32,11 +32,14 @@ import numpy as np
 from scipy.stats import t as student
 
 from arena import (
+    adaptive_attacks,
     data_attacks,
     judging_attacks,
+    language_model,
     lifting_attacks,
     money_attacks,
     rating_attacks,
+    rewriting_attacks,
     root_attacks,
     texts,
     voucher_attacks,
@@ -77,7 +80,14 @@ STYLE = """<style>
   }
 </style>"""
 POINTS = "points of the pool"
-SHOWN = (POINTS, "points of accuracy", "percent of pay", "percent of triggered queries", "percent of incentive")
+SHOWN = (
+    POINTS,
+    "points of accuracy",
+    "percent of pay",
+    "percent of triggered queries",
+    "percent of incentive",
+    "percent of that label's queries",
+)
 """Units that fit the plot's scale."""
 BARS = {
     **{f"1 split, {n:,} ids": Bar(f"one owner behind {n:,} accounts", POINTS, 0.0) for n in (10, 100, 1_000)},
@@ -90,6 +100,11 @@ BARS = {
     "3 words": Bar("paraphrases by word substitution", POINTS, 3.0),
     "3 reordered": Bar("paraphrases by reordering", POINTS, 3.0),
     "3 templates": Bar("paraphrases by templates", POINTS, 3.0),
+    "3 there and back": Bar("paraphrases by making statements and questions of it", POINTS, 3.0),
+    "3 voice": Bar("paraphrases in the passive voice", POINTS, 3.0),
+    "3 contractions": Bar("paraphrases by contraction and expansion", POINTS, 3.0),
+    "3 chains": Bar("paraphrases by chains of these rules", POINTS, 3.0),
+    "3 language model": Bar("paraphrases by a language model", POINTS, 3.0),
     "4 filler": Bar("early generic filler", POINTS, 5.0),
     "4 filler, R covers": Bar("early filler, the reference covers its generator", POINTS, 2.0),
     "5 junk, net": Bar("junk: what it earns by itself", POINTS, 0.0, below=True),
@@ -123,6 +138,13 @@ BARS = {
     "26 honest loss": Bar("what honest owners lose to them", "percent of their pay", 3.0, below=True),
     "A chosen filler": Bar("early filler chosen against the reference and guessed queries", POINTS, 5.0),
     "A blends": Bar("blends of seen records, chosen on guessed queries", POINTS, 3.0),
+    "A climbed filler": Bar("early filler, climbed uphill by the rule at home", POINTS, 5.0),
+    "A climbed paraphrases": Bar("paraphrases, climbed uphill by the rule at home", POINTS, 3.0),
+    "A probed labels, net": Bar("wrong labels that pass the check at home: what they earn", POINTS, 0.0, below=True),
+    "A probed labels, accuracy": Bar("the same: accuracy lost", "points of accuracy", 2.0),
+    "A timed sybil": Bar("honest records committed first in every turn, on 50 ids", POINTS, 1.0),
+    "A slow poison, net": Bar("1% of a turn's records name one label for another", POINTS, 0.5),
+    "A slow poison, success": Bar("the same: how often the model does too", "percent of that label's queries", 5.0),
 }
 
 
@@ -137,6 +159,7 @@ class Group:
     parts: tuple[str, ...]
     modules: tuple[str, ...]
     seeds: int = SEEDS
+    size: float = 1.0  # of the full world, where the attack is too slow for that
 
 
 @lru_cache(maxsize=1)
@@ -163,13 +186,23 @@ def data_group(corpus: str, attacks: Iterable[Callable[[World], Measured]]) -> G
     return Group(
         named,
         ("core", "learn", "prove", "reward", "value"),
-        ("data_attacks", "paraphrase", "texts", "world", "rating_attacks"),
+        ("adaptive_attacks", "data_attacks", "paraphrase", "rating_attacks", "rewriting_attacks", "texts", "world"),
     )
 
 
+DATA = (*data_attacks.ATTACKS, *rewriting_attacks.ATTACKS, *adaptive_attacks.ATTACKS)
+
+
 GROUPS: dict[str, Group] = {
-    "clinc150": data_group("clinc150", data_attacks.ATTACKS),
-    "newsgroups": data_group("newsgroups", data_attacks.ATTACKS),
+    "clinc150": data_group("clinc150", DATA),
+    "newsgroups": data_group("newsgroups", DATA),
+    "model": Group(
+        {"by_model": in_world("clinc150", rewriting_attacks.by_model)},
+        ("core", "learn", "prove", "reward", "value"),
+        ("data_attacks", "language_model", "rewriting_attacks", "texts", "world"),
+        seeds=3,
+        size=0.3,
+    ),
     "rating": Group({"rating": alone(rating_attacks.rating)}, ("core", "value"), ("rating_attacks",), MANY),
     "judging": Group({"judging": alone(judging_attacks.judging)}, ("core", "value"), ("judging_attacks",), MANY),
     "money": Group(
@@ -257,18 +290,20 @@ class Job:
         """Return the kept result, None if there is none."""
         if not self.path.exists():
             return None
-        return {name: (fair, naive) for name, (fair, naive) in json.loads(self.path.read_text("utf-8")).items()}
+        measured = json.loads(self.path.read_text("utf-8"))["measured"]
+        return {name: (fair, naive) for name, (fair, naive) in measured.items()}
 
 
 def measure(job: Job) -> tuple[Measured, float]:
     """Run a job, keep what it measured, written whole or not at all, and return it with the seconds that it took."""
     started = time.perf_counter()
     measured = GROUPS[job.group].attacks[job.attack](job.seed, job.share)
+    seconds = time.perf_counter() - started
     job.path.parent.mkdir(parents=True, exist_ok=True)
     beside = job.path.with_suffix(".new")
-    beside.write_text(json.dumps(measured), encoding="utf-8")
+    beside.write_text(json.dumps({"measured": measured, "seconds": round(seconds, 1)}), encoding="utf-8")
     beside.replace(job.path)
-    return measured, time.perf_counter() - started
+    return measured, seconds
 
 
 def on_one_thread() -> None:
@@ -297,7 +332,7 @@ def run_jobs(jobs: list[Job], processes: int) -> dict[Job, Measured]:
 def prepare(groups: Iterable[str], processes: int) -> None:
     """Embed the corpora of ``groups`` here, by so many processes, so that the attacks find them in the memory."""
     texts.PROCESSES = processes
-    if {"clinc150", "money", "identity"} & set(groups):
+    if {"clinc150", "model", "money", "identity"} & set(groups):
         clinc150()
     if "newsgroups" in groups:
         newsgroups()
@@ -356,6 +391,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_model() -> bool:
+    """Tell whether there is a language model here; says on stderr why not."""
+    try:
+        language_model.loaded()
+    except language_model.ModelMissing as error:
+        print(f"model is skipped: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the groups, keep and print the rows; the exit status is 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -370,8 +415,9 @@ def main(arguments: list[str] | None = None) -> int:
     groups = given.group or list(GROUPS)
     if unknown := set(groups) - set(GROUPS):
         parser.error(f"there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    groups = [name for name in groups if name != "model" or has_model()]
     jobs = [
-        Job(name, attack, seed, given.share, hash_of(sources_of(GROUPS[name])))
+        Job(name, attack, seed, given.share * GROUPS[name].size, hash_of(sources_of(GROUPS[name])))
         for name in groups
         for seed in range(1, (given.seeds or GROUPS[name].seeds) + 1)
         for attack in GROUPS[name].attacks
@@ -389,7 +435,7 @@ def main(arguments: list[str] | None = None) -> int:
         for job in jobs:
             if job.group == name:
                 by_seed.setdefault(job.seed, {}).update(measured[job])
-        rows += rows_of(name, list(by_seed.values()), given.share)
+        rows += rows_of(name, list(by_seed.values()), given.share * GROUPS[name].size)
     return report(rows, groups)
 
 
