@@ -179,9 +179,10 @@ def timing(world: World) -> Measures:
 
 def poison(world: World) -> tuple[list[Part], np.ndarray, int]:
     """Return what a slow poisoner gives, texts to try the model on, and the wrong label."""
-    labels = np.random.default_rng([world.seed, 35]).permutation(len(world.corpus.names))
-    source, wanted = int(labels[0]), int(labels[1])
     own, _ = own_rows(world)
+    counts = np.bincount(world.corpus.labels[own], minlength=len(world.corpus.names))
+    source = int(counts.argmax())  # of which she has most
+    wanted = int(np.random.default_rng([world.seed, 35]).choice(np.delete(np.arange(len(counts)), source)))
     rows = own[world.corpus.labels[own] == source]
     asked, rows = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     each = max(1, round(POISON * world.size.total / world.size.turns))

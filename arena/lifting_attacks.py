@@ -8,7 +8,7 @@ that evaluator's) good signature for whatever the message itself says is believe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from arena.texts import Corpus, clinc150
+from arena.texts import intents
 from rodagila.collect.contribution import SealedContribution, prepare_contribution, verify_manifest
 from rodagila.core.errors import RodaError
 from rodagila.core.hashing import keccak
@@ -57,12 +57,12 @@ class Honest:
     signature: bytes
 
 
-def honest(corpus: Corpus, seed: int) -> list[Honest]:
-    """Return contributions of texts drawn by ``seed``, each with its proof."""
+def honest(texts: Sequence[tuple[str, str]], seed: int) -> list[Honest]:
+    """Return contributions of ``texts`` (with their labels) drawn by ``seed``, each with its proof."""
     rng, found = np.random.default_rng([seed, 7]), []
     for number in range(GIVEN):
-        rows = rng.integers(0, len(corpus), EACH)
-        records = [Record(corpus.texts[row], label=corpus.names[corpus.labels[row]]) for row in rows]
+        rows = [texts[row] for row in rng.integers(0, len(texts), EACH)]
+        records = [Record(text, label=label) for text, label in rows]
         sealed = prepare_contribution(
             records,
             owner=OWNER,
@@ -201,7 +201,7 @@ def replayed(given: Honest, other: Honest, rng: np.random.Generator) -> tuple[bo
 
 def lifting(seed: int, tries: int = TRIES) -> Measures:
     """Row 7: how many of 10,000 liftings and replays count; an honest contribution must be taken."""
-    rng, given = np.random.default_rng([seed, 70]), honest(clinc150(), seed)
+    rng, given = np.random.default_rng([seed, 70]), honest(intents(), seed)
     for one in given:
         if not taken(one.sealed, HERE, OWNER.address, set()):
             raise RuntimeError("an honest contribution was refused, so refusals of others would show nothing")

@@ -10,6 +10,8 @@ less what they would have with the honest part of their answers alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rodagila.value.aggregate import aggregate
@@ -83,14 +85,14 @@ def added(seed: int, kind: str, rate: float, dishonest: int) -> np.ndarray:
     return np.asarray(answered - left_out)
 
 
-def adaptive(seed: int, kind: str, dishonest: int) -> np.ndarray:
-    """Return what the code adds at the rate that adds most on crowds that the colluders drew themselves."""
-    home = [seed * 1_000 + 500 + trial for trial in range(AT_HOME)]
-    best = max(RATES, key=lambda rate: sum(added(trial, kind, rate, dishonest)[0] for trial in home))
+def adaptive(seed: int, kind: str, dishonest: int, at_home: int, rates: Sequence[float]) -> np.ndarray:
+    """Return what the code adds at the rate that adds most on ``at_home`` crowds that the colluders drew themselves."""
+    home = [seed * 1_000 + 500 + trial for trial in range(at_home)]
+    best = max(rates, key=lambda rate: sum(added(trial, kind, rate, dishonest)[0] for trial in home))
     return added(seed, kind, best, dishonest)
 
 
-def rating(seed: int) -> Measures:
+def rating(seed: int, at_home: int = AT_HOME, rates: Sequence[float] = RATES) -> Measures:
     """Rows 9 - 11."""
     rows = (("9 spam", 0.5, "spam"), ("10 colluders", 0.4, "collude"), ("10 camouflaged", 0.4, "camouflage"))
     found: Measures = {}
@@ -100,6 +102,6 @@ def rating(seed: int) -> Measures:
         fair, naive = shares(*crowd(seed, honest, dishonest, kind), honest)
         found[name] = (100 * float(fair), 100 * float(naive))
     for name, kind in (("10 adaptive", "camouflage"), ("11 adaptive", "both")):
-        fair, naive = adaptive(seed, kind, round(0.4 * ACCOUNTS))
+        fair, naive = adaptive(seed, kind, round(0.4 * ACCOUNTS), at_home, rates)
         found[name] = (100 * float(fair), 100 * float(naive))
     return found
