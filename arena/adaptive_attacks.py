@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from arena import paraphrase
-from arena.data_attacks import COPIED, Measures, excess, of_texts, seen_rows, together
+from arena.data_attacks import COPIED, Measures, excess, of_texts, seen_rows
 from arena.world import THIEF, Part, World
-from rodagila.core.policy import ValueRules
 from rodagila.learn.head import Head, predict
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples, together
 from rodagila.value.ocis import ValueInputs, value_records
 
 GUESSED = 500
@@ -50,7 +49,8 @@ def tried(world: World, seen: Examples, offered: Examples) -> Tried:
     guesses = world.examples(own_rows(world)[1])
     records = together(seen, offered)
     barred, ones = np.zeros(len(records), np.bool_), np.ones(len(guesses), np.int64)
-    values = value_records(ValueInputs(records, barred, world.reference, guesses, ones, ValueRules()))
+    turns = np.repeat([1, 2], [len(seen), len(offered)])
+    values = value_records(ValueInputs(records, turns, barred, world.reference, guesses, ones, world.rules))
     s = np.asarray(values.s)[len(seen) :]
     worth = np.array(values.v[len(seen) :], dtype=float)
     return Tried(np.where(s >= 0, worth, 0.0), s)
@@ -172,7 +172,7 @@ class Early(World):
 
 def timing(world: World) -> Measures:
     """A sybil commits her honest records first in every turn, each under one of 50 accounts."""
-    early = Early(world.corpus, world.size, world.seed)
+    early = Early(world.corpus, world.size, world.seed, world.rules)
     split = early.play([], hidden=(frozenset({THIEF}), SYBILS))
     return {"A timed sybil": (split.share(*split.starting("split")) - world.play([]).share(THIEF), 0.0)}
 
