@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from arena.rewriting_attacks import recontracted
 from arena.world import THIEF, World
 from threadpoolctl import threadpool_limits
 
-from arena import data_attacks, judging_attacks, language_model, money_attacks, rating_attacks, run, small, texts
+from arena import (
+    adaptive_attacks,
+    data_attacks,
+    judging_attacks,
+    language_model,
+    money_attacks,
+    paraphrase,
+    rating_attacks,
+    run,
+    small,
+    texts,
+)
 
 EXPECTED = json.loads(small.EXPECTED.read_text(encoding="utf-8"))
 
@@ -67,6 +80,26 @@ def test_lifted_proofs_replayed_vouchers_and_wrong_roots_never_pass(measured: sm
     rows = ("7 lifted", "7 replayed", "18 vouchers", "19 wrong by one", "19 withheld", "19 honest voided")
     assert {name: measured[name][0] for name in rows} == dict.fromkeys(rows, 0.0)
     assert all(measured[name][1] > 0 for name in rows[:-1])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [paraphrase.substituted, paraphrase.reordered, paraphrase.there_and_back, paraphrase.voiced, recontracted],
+)
+def test_a_paraphraser_changes_most_texts_and_fails_on_none(rule: Callable[[str], str]) -> None:
+    said = ("what's my balance", "can you play some jazz", "i don't know my pin", "please send the information now")
+    assert sum(rule(text) != text for text in said) >= 3
+    assert all(isinstance(rule(text), str) for text in ("", "?", "a", "\n", "what is", "é " * 50))
+
+
+def test_climbing_never_ends_below_where_it_began(world: World) -> None:
+    rng, nothing = np.random.default_rng(1), world.examples(world.spare[:0])
+    pool = paraphrase.filler(world.corpus.names)[::4]
+    texts_, labels = [text for text, _ in pool], np.array([label for _, label in pool])
+    mutate = adaptive_attacks.worded(adaptive_attacks.vocabulary(world))
+    before = adaptive_attacks.tried(world, nothing, data_attacks.of_texts(texts_, labels)).worth
+    _, after = adaptive_attacks.climbed(world, nothing, texts_, labels, mutate, rng)
+    assert adaptive_attacks.tried(world, nothing, after).worth.sum() > before.sum()
 
 
 def test_wrong_labels_cost_their_giver_money(world: World) -> None:
