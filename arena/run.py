@@ -293,6 +293,10 @@ class Job:
         measured = json.loads(self.path.read_text("utf-8"))["measured"]
         return {name: (fair, naive) for name, (fair, naive) in measured.items()}
 
+    def seconds(self) -> float:
+        """Return how long it took, once it is kept."""
+        return float(json.loads(self.path.read_text("utf-8"))["seconds"])
+
 
 def measure(job: Job) -> tuple[Measured, float]:
     """Run a job, keep what it measured, written whole or not at all, and return it with the seconds that it took."""
@@ -429,6 +433,8 @@ def main(arguments: list[str] | None = None) -> int:
     if missing:
         prepare({job.group for job in missing}, given.processes)
         measured |= run_jobs(missing, given.processes)
+    spent = sum(job.seconds() for job in jobs)
+    print(f"{len(jobs)} measures took {spent:,.0f} s of one process together", file=sys.stderr)
     rows = []
     for name in groups:
         by_seed: dict[int, Measured] = {}

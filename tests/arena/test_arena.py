@@ -162,6 +162,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.
     job = run.Job("counted", "counted", 3, 0.5, sources)
     assert job.kept() is None
     assert run.measure(job)[0] == job.kept() == {"3 words": (1.5, 1.0)}
+    assert 0 <= job.seconds() < 60
     assert run.Job("counted", "counted", 3, 0.5, "other sources").kept() is None
     assert run.Job("counted", "counted", 3, 1.0, sources).kept() is None
     assert calls == [3]
