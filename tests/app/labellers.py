@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,12 @@ from rodagila.app.daos import Dao
 from rodagila.app.tasks import batch_named, desk_of, new_batch, terms_of
 from rodagila.collect.batches import Item
 from rodagila.collect.responding import ask, respond
-from rodagila.core.errors import NotFound
+from rodagila.core.errors import NotFound, RefusedByPolicy
 from rodagila.serve.tasks import NextTaskRequest, ResponseRequest
 
 CHOICES = tuple(TOPICS)
 Rule = Callable[[str], str]
-NONCES = itertools.count(1)
+NONCES = itertools.count(time.time_ns())
 
 
 def text_of(number: int, topic: str) -> str:
@@ -83,6 +84,14 @@ def answer(dao: Dao, number: int, account: LocalAccount, offered: dict[str, Any]
     desk, (opened, _) = desk_of(dao.home), batch_named(dao, number)
     now = dao.home.clock()
     desk.respond(ResponseRequest(**respond(account, desk.card(opened), offered, said, now=now, **how)), now=now)
+
+
+def work_again(dao: Dao, number: int, name: str, rule: Rule) -> None:
+    """Work on after a kill: the batch may be closed by now."""
+    try:
+        work(dao, number, name, rule)
+    except RefusedByPolicy as closed:
+        assert closed.code == "batch_closed"
 
 
 def work(dao: Dao, number: int, name: str, rule: Rule, most: int = 1_000) -> int:
