@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_dao import key_of, launch_dao
+from small_dao import key_of
 
 from rodagila.app.daos import dao_named
 from rodagila.app.home import Home
@@ -47,27 +47,18 @@ def state_of(path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose DAO has no batch yet. Never change it: copy it."""
-    path = tmp_path_factory.mktemp("ready") / "home"
-    with Home.open(path, clock=lambda: 1_750_000_000) as home:
-        launch_dao(home)
-    return path
-
-
-@pytest.fixture(scope="module")
-def undisturbed(ready: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
+def undisturbed(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
     """The state after a batch that nobody killed, and the number of its effects."""
     path = tmp_path_factory.mktemp("undisturbed") / "home"
-    shutil.copytree(ready, path)
+    shutil.copytree(prepared_home, path)
     done = run_killed(path, 0)
     assert done.returncode == 0, done.stderr
     return state_of(path), int(done.stdout)
 
 
-def check_killed(ready: Path, path: Path, point: int, wanted: dict[str, Any]) -> None:
+def check_killed(prepared_home: Path, path: Path, point: int, wanted: dict[str, Any]) -> None:
     """Kill at ``point``, run again, and compare."""
-    shutil.copytree(ready, path)
+    shutil.copytree(prepared_home, path)
     assert run_killed(path, point).returncode == -signal.SIGKILL
     again = run_killed(path, 0)
     assert again.returncode == 0, again.stderr
@@ -76,20 +67,20 @@ def check_killed(ready: Path, path: Path, point: int, wanted: dict[str, Any]) ->
 
 
 def test_a_batch_killed_while_it_is_settled_ends_like_an_undisturbed_one(
-    ready: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+    prepared_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, effects = undisturbed
     assert wanted["batch"]["paid"] > 0
     assert wanted["audit"] == [()]
     assert wanted["held"] == [0, 0, 0]
-    check_killed(ready, tmp_path / "killed", effects - 14, wanted)
+    check_killed(prepared_home, tmp_path / "killed", effects - 14, wanted)
 
 
 @pytest.mark.slow
 def test_a_batch_killed_at_steps_of_every_kind_ends_like_an_undisturbed_one(
-    ready: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
+    prepared_home: Path, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:
     wanted, effects = undisturbed
     points = [*range(1, 10, 2), *range(10, effects - 20, 40), *range(effects - 20, effects + 1, 2)]
     for point in points:
-        check_killed(ready, tmp_path / str(point), point, wanted)
+        check_killed(prepared_home, tmp_path / str(point), point, wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from labellers import CHOICES, honest, items, launch_batch, truth_of
-from small_dao import key_of, launch_dao
+from small_dao import key_of
 
 from rodagila.app.cli.entry import run
 from rodagila.app.daos import Dao, dao_named, drip
@@ -26,10 +27,12 @@ from rodagila.serve.tasks import TaskDesk
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dao, str]]:
+def served(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dao, str]]:
     """A DAO with an open batch behind a gateway on a real port; no model is there yet."""
-    with Home.open(tmp_path_factory.mktemp("http") / "home") as home:
-        dao = launch_dao(home)
+    path = tmp_path_factory.mktemp("http") / "home"
+    shutil.copytree(prepared_home, path)
+    with Home.open(path) as home:
+        dao = dao_named(home, "docs")
         launch_batch(dao, tasks=6, golds=20, overlap=4)
         with running(home) as (_, url):
             yield dao, url
@@ -152,12 +155,12 @@ def command(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) ->
 
 
 def test_a_batch_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    prepared_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "home"
+    shutil.copytree(prepared_home, path)
     monkeypatch.setenv("RODA_HOME", str(path))
     with Home.open(path) as home:
-        launch_dao(home)
         for name in ("gwen", "ada"):
             home.keys.import_key(name, bytes(key_of(name).key).hex(), None)
             drip(home, key_of(name).address, 5_000_000)
