@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from documents import INLINE, blocks_of, check_mention
+from rodagila.chain.escrow import PAY_TYPES
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core import messages
 from rodagila.core.errors import CODES
@@ -149,7 +150,13 @@ def test_the_protocol_states_domain_and_chain(protocol: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "types"),
-    [("payout", PAYOUT_TYPES), ("slash", SLASH_TYPES), ("token", TOKEN_TYPES), ("usage", USAGE_TYPES)],
+    [
+        ("pay", PAY_TYPES),
+        ("payout", PAYOUT_TYPES),
+        ("slash", SLASH_TYPES),
+        ("token", TOKEN_TYPES),
+        ("usage", USAGE_TYPES),
+    ],
     ids=str,
 )
 def test_the_protocol_states_the_types_of_every_leaf(protocol: str, name: str, types: list[str]) -> None:

@@ -21,6 +21,7 @@ from rodagila.app.tasks import (
     batch_named,
     close_batch,
     desk_of,
+    informed,
     labelled_records,
     ledger_word,
     new_batch,
@@ -29,6 +30,7 @@ from rodagila.app.tasks import (
     terms_of,
 )
 from rodagila.app.turn import close
+from rodagila.collect.batches import Item
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, NotFound, PaymentFailed, RefusedByPolicy
 from rodagila.reward.batch import load
@@ -113,6 +115,8 @@ def test_a_label_is_learned_and_found_from_the_turn_that_takes_it(dao: Dao) -> N
         (hit,) = model.search(record.text, 1)
         assert (hit.text, hit.target, hit.owner) == (record.text, truth_of(record.text), dao.row.operator)
         assert hit.contribution_id == contributions_of(dao)[-1].id
+    known, unknown = informed(dao, [Item(records[0].text), Item("a sentence about none of this whatsoever")])
+    assert 0 <= known.information < unknown.information <= 1_000_000
     # Labellers are paid from the escrow alone: the pool owes ada what her own data earned, as without the batch.
     assert all(report.ok for report in audit_dao(dao))
 
