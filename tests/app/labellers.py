@@ -15,6 +15,7 @@ from rodagila.app.tasks import batch_named, desk_of, new_batch, terms_of
 from rodagila.collect.batches import Item
 from rodagila.collect.responding import ask, respond
 from rodagila.core.errors import NotFound, RefusedByPolicy
+from rodagila.core.hashing import keccak
 from rodagila.serve.tasks import NextTaskRequest, ResponseRequest
 
 CHOICES = tuple(TOPICS)
@@ -64,6 +65,17 @@ def honest(text: str) -> str:
     """Answer rightly, but for one text in nine or so."""
     right = truth_of(text)
     return right if sum(text.encode()) % 9 else CHOICES[(CHOICES.index(right) + 1) % 3]
+
+
+def honest_as(name: str) -> Rule:
+    """Return an honest rule whose errors are the account's own."""
+
+    def rule(text: str) -> str:
+        right = truth_of(text)
+        errs = keccak(f"{name} {text}".encode())[0] % 9 == 0
+        return CHOICES[(CHOICES.index(right) + 1) % 3] if errs else right
+
+    return rule
 
 
 def colluding(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labellers import CHOICES, answer, colluding, honest, items, launch_batch, take, truth_of, work
+from labellers import CHOICES, answer, colluding, honest_as, items, launch_batch, take, truth_of, work
 from small_dao import key_of
 
 from rodagila.app.auditing import audit_dao
@@ -50,7 +50,7 @@ def paid(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         dao = dao_named(home, "docs")
         launch_batch(dao, tasks=18, overlap=6)
         for name in HONEST:
-            work(dao, 1, name, honest)
+            work(dao, 1, name, honest_as(name))
         for name in COLLUDERS:
             work(dao, 1, name, colluding)
         close_batch(dao, 1)
