@@ -19,7 +19,7 @@ from rodagila.core.policy import ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.learn.head import Head, predict
 from rodagila.value.cosine import ONE
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 from rodagila.value.ocis import ValueInputs, value_records
 from rodagila.value.slots import slot_threshold
 

@@ -24,7 +24,7 @@ from rodagila.market.receipts import SignedReceipt
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, pool_of, settle
 from rodagila.serve.effects import query_weights, weight_unit
 from rodagila.serve.feedback import FeedbackRow
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
 
 POINTS = 2_000  # a seed

@@ -28,8 +28,8 @@ from rodagila.learn.evaluation import classify_outcomes
 from rodagila.learn.head import Head, solve, statistics
 from rodagila.prove.duplicates import SeenRecords
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, settle
-from rodagila.value.coverage import Examples
-from rodagila.value.ocis import ValueInputs, ValueResult, value_records
+from rodagila.value.examples import Examples
+from rodagila.value.ocis import ValueInputs, value_records
 
 POOL = 10**12
 THIEF = "owner 0"
@@ -98,14 +98,14 @@ class Played:
 class World:
     """Draws who has which text from ``seed``; the corpus is large enough that seeds share little."""
 
-    def __init__(self, corpus: Corpus, size: Size, seed: int) -> None:
-        self.corpus, self.size, self.seed = corpus, size, seed
+    def __init__(self, corpus: Corpus, size: Size, seed: int, rules: ValueRules | None = None) -> None:
+        self.corpus, self.size, self.seed, self.rules = corpus, size, seed, rules or ValueRules()
         self.rng = np.random.default_rng(seed)
         order = self.rng.permutation(len(corpus))
         cuts = np.cumsum([size.total, size.reference, size.gate, size.queries * size.turns])
         self._rows, self.reference_rows, self.gate_rows, queries, self.spare = np.split(order, cuts)
         self.query_rows = np.split(queries, size.turns)
-        self._known: dict[bytes, ValueResult] = {}
+        self._known: dict[bytes, tuple[list[int], list[int]]] = {}
         self._flags: dict[tuple[str, int], list[bool]] = {}
         self.reference = self.examples(self.reference_rows)
 
@@ -166,10 +166,8 @@ class World:
             excluded += [False] * (len(source) - len(excluded))
             records = Examples(np.vstack(vectors), np.concatenate(labels))
             closed = np.array(barred) | np.array(excluded)
-            values = self._values(records, closed, reference, turn)
-            done = settle(
-                SettlementInputs(turn, POOL, PPM, tuple(given), source, values.v, values.s.tolist(), {}, 0, {})
-            )
+            values = self._values(records, np.array(barred), np.array(excluded), reference, turn)
+            done = settle(SettlementInputs(turn, POOL, PPM, tuple(given), source, values[0], values[1], {}, 0, {}))
             owner_of = {contribution.id: contribution.owner for contribution in given}
             for owner, amount in done.payouts.items():
                 played.pay[owner] += amount
@@ -178,7 +176,7 @@ class World:
             played.payable += done.payable
             mean = max(BondRules().initial, done.paid // len(source))
             fresh = [given[at].turn == turn for at in source]
-            excluded = [a or (b and s < 0) for a, b, s in zip(excluded, fresh, values.s.tolist(), strict=True)]
+            excluded = [a or (b and s < 0) for a, b, s in zip(excluded, fresh, values[1], strict=True)]
         final, everything = np.array(barred) | np.array(excluded), np.zeros(len(records), np.bool_)
         for name, left_out in (("checked", final), ("served", closed), ("unchecked", everything)):
             played.heads[name] = self._head(records, left_out, reference)
@@ -203,12 +201,19 @@ class World:
                 yield known[part.owner, turn] if known is self._flags else known.pop((part.owner, turn))
                 place += len(part.examples)
 
-    def _values(self, records: Examples, barred: np.ndarray, reference: Examples, turn: int) -> ValueResult:
+    def _values(
+        self, records: Examples, barred: np.ndarray, slashed: np.ndarray, reference: Examples, turn: int
+    ) -> tuple[list[int], list[int]]:
+        """Return v and s of every record; textual duplicates, which no proof accepts, have none."""
         queries = self.examples(self.query_rows[turn - 1])
-        key = keccak(b"".join(part.tobytes() for part in (*_bytes(records), barred, *_bytes(reference))))
+        key = keccak(b"".join(part.tobytes() for part in (*_bytes(records), barred, slashed, *_bytes(reference))))
         if key not in self._known:
-            ones = np.ones(len(queries), np.int64)
-            self._known[key] = value_records(ValueInputs(records, barred, reference, queries, ones, ValueRules()))
+            ones, kept = np.ones(len(queries), np.int64), np.flatnonzero(~barred)
+            accepted = ValueInputs(records.take(kept), slashed[kept], reference, queries, ones, self.rules)
+            found, v, s = value_records(accepted), [0] * len(records), [0] * len(records)
+            for at, row in enumerate(kept.tolist()):
+                v[row], s[row] = found.v[at], int(found.s[at])
+            self._known[key] = v, s
         return self._known[key]
 
     def _head(self, records: Examples, closed: np.ndarray, reference: Examples) -> Head:
