@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_aggregate import BARS, read_crowd
 
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
+from rodagila.value.aggregate import aggregate, choose
 from rodagila.value.answers import UNANSWERED, Answers
 from rodagila.value.piece_pay import PiecePay, PieceRules, drawn_peers, piece_pay
 
@@ -119,3 +123,44 @@ def test_peers_follow_from_the_seed_alone() -> None:
     assert first == drawn_peers(0, range(30), people, SEED, 5)
     assert first != drawn_peers(0, range(30), people, keccak(b"another block"), 5)
     assert drawn_peers(0, [0, 3], people, SEED, 5) == [3]
+
+
+def check_real_crowd(name: str, seed: int, shared_data: Path) -> None:
+    """Add three spammers to each seven of a real crowd: they earn nothing, and the qualified label as well as all."""
+    real, gold = read_crowd(shared_data / "crowd_labels" / f"{name}.csv")
+    rng = np.random.default_rng(seed)
+    truth = np.full_like(gold, UNANSWERED)
+    known = rng.permutation(len(gold))[: len(gold) // 3]
+    truth[known] = gold[known]
+    count, each = real.accounts * 3 // 7, max(60, int(np.median(np.bincount(real.account))))
+    spam = [
+        (real.accounts + i, int(task), int(rng.integers(0, real.choices)))
+        for i in range(count)
+        for task in rng.permutation(real.tasks)[:each]
+    ]
+    columns = [
+        np.concatenate([ours, np.array(theirs, np.int64)])
+        for ours, theirs in zip((real.account, real.task, real.choice), zip(*spam, strict=True), strict=True)
+    ]
+    answers = Answers(*columns, real.accounts + count, real.tasks, real.choices)  # type: ignore[call-arg]
+    pay = paid(answers, truth, [1_000] * real.tasks)
+    assert pay.paid > 0
+    assert sum(pay.pay[real.accounts :]) <= pay.paid * 0.005
+    good = answers.of(pay.qualified)
+    labelled = {method: aggregate(good, method) for method in ("one_coin", "dawid_skene", "majority")}
+    labels = labelled[choose(labelled, truth)]
+    judged = (truth == UNANSWERED) & (labels != UNANSWERED)
+    assert judged.mean() >= 0.6
+    assert (labels[judged] == gold[judged]).mean() >= BARS[name] - 0.02
+
+
+@pytest.mark.parametrize("name", ["MS", "ZenCrowd_us"])
+def test_spam_among_a_real_crowd_earns_nothing_and_spoils_nothing(name: str, shared_data: Path) -> None:
+    check_real_crowd(name, 0, shared_data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", sorted(BARS))
+def test_spam_among_any_real_crowd_earns_nothing_and_spoils_nothing(name: str, seed: int, shared_data: Path) -> None:
+    check_real_crowd(name, seed, shared_data)

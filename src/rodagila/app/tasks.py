@@ -381,9 +381,9 @@ def _given(opened: OpenedBatch, taken: Taken, content: Content) -> GivenResponse
 
 
 def _await_block(dao: Dao, number: int) -> None:
-    """Wait for a block; where nobody else makes any, make it by sending the operator nothing."""
+    """Wait until a block is confirmed; where nobody else makes any, make them by sending the operator nothing."""
     ledger, operator = dao.home.ledger, dao.account("operator")
-    while ledger.block_number() < number:
+    while (ledger.confirmed_block() if ledger.confirmations else ledger.block_number()) < number:
         if has_faucet(ledger):
             send_wei(ledger, operator, operator.address, 0)
         else:
