@@ -89,9 +89,10 @@ def facts_of(kind: str, tasks: int = 30) -> tuple[BatchFacts, dict[int, str]]:
             message = Response(account.address, dao_id(DOMAIN), batch, task.hash, lease, hidden, 9)
             signature = sign(account, DOMAIN, message)
             rows.append(GivenResponse(account.address, task.number, lease, hidden, 9, signature, hashed, salt))
+    methods = methods_to_try(plan.terms, len(rows)) if kind == "classify" else ("majority",)
     facts = BatchFacts(
         terms=plan.terms, escrow=ESCROW, job=job, seed_block=8, seed=SEED, golds_salt=golds_salt(secret),
-        methods=methods_to_try(plan.terms, len(rows)), tasks=tuple((task.hash, task.price) for task in plan.tasks),
+        methods=methods, tasks=tuple((task.hash, task.price) for task in plan.tasks),
         golds={task.number: answer_hash(kind, task.truth) for task in plan.tasks if task.truth}, responses=tuple(rows),
     )  # fmt: skip
     return facts, {task.number: truths[task.content.text] for task in plan.tasks}

@@ -198,8 +198,8 @@ class TaskQueue:
         """Note what came of a closed batch."""
         self._move(batch, CLOSED, SETTLED, public_id=public_id.hex())
 
-    def taken(self, batch: Batch) -> Iterator[Taken]:
-        """Yield the responses of a batch in the order of their arrival."""
+    def taken(self, batch: Batch, lease_id: bytes | None = None) -> Iterator[Taken]:
+        """Yield the responses of a batch in the order of their arrival, or the one under ``lease_id``."""
         lease, task = schema.lease, schema.task
         query = (
             select(lease, task.c.hash)
@@ -207,6 +207,8 @@ class TaskQueue:
             .where(lease.c.batch == batch.id.hex(), lease.c.state == ANSWERED)
             .order_by(lease.c.serial)
         )
+        if lease_id is not None:
+            query = query.where(lease.c.id == lease_id.hex())
         with self._database.reading() as connection:
             for row in connection.execute(query):
                 yield Taken(

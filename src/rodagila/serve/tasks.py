@@ -190,7 +190,7 @@ class TaskDesk:
                 "batch_closed", "Responses are opened after the batch is closed and before it is settled."
             )
         lease = from_hex(given.lease)
-        taken = next((row for row in self._queue.taken(opened.batch) if row.lease == lease), None)
+        taken = next(self._queue.taken(opened.batch, lease), None)
         if taken is None:
             raise NotFound("lease_unknown", f"No response was given under the lease {given.lease}.")
         content, _ = opened.content(self._queue.sealed(opened.batch, taken.number))
