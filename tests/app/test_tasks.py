@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ from rodagila.app.turn import close
 from rodagila.collect.batches import Item
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, NotFound, PaymentFailed, RefusedByPolicy
+from rodagila.core.records import Record
 from rodagila.reward.batch import load
 from rodagila.reward.batch_audit import audit_batch
 
@@ -121,6 +123,19 @@ def test_a_label_is_learned_and_found_from_the_turn_that_takes_it(dao: Dao) -> N
     assert all(report.ok for report in audit_dao(dao))
 
 
+def test_more_labels_than_a_contribution_holds_come_in_parts(paid: Dao, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rodagila.app import tasks
+
+    seen: list[int] = []
+    policy = replace(paid.policy, records=replace(paid.policy.records, max_records=4))
+    monkeypatch.setattr(Dao, "policy", policy)
+    monkeypatch.setattr(tasks, "receive", lambda dao, sealed, _: seen.append(sealed.contribution.count))
+    huge = Record("x" * policy.records.max_bytes, label="cards")
+    first = tasks._brought(paid, bytes(32), [*labelled_records(paid, 1)[:10], huge])
+    assert seen == [4, 4, 2]
+    assert first and tasks._brought(paid, bytes(32), []) == ""
+
+
 def test_the_audit_agrees_and_names_what_was_changed(paid: Dao) -> None:
     (report,) = audit_batches(paid)
     assert report.ok, report.differences
@@ -205,8 +220,6 @@ def test_no_task_is_handed_out_before_its_budget_lies_in_the_escrow(dao: Dao) ->
 
 
 def verify_items() -> tuple[list, list]:  # type: ignore[type-arg]
-    from dataclasses import replace
-
     tasks = [replace(item, label=CHOICES[i % 2]) for i, item in enumerate(items(0, 3))]
     golds = [
         replace(

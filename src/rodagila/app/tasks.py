@@ -44,7 +44,7 @@ from rodagila.chain.funding import has_faucet
 from rodagila.collect.batches import Item, Plan, Terms, golds_salt, plan_batch
 from rodagila.collect.queue import CLOSED, MADE, OPEN, SETTLED, Batch, Taken, TaskQueue, response_digest
 from rodagila.collect.tasks import Content, answer_hash
-from rodagila.core.canonical import json_hash
+from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import Conflict, NotAuthorised, NotFound, PaymentFailed, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
 from rodagila.core.money import PPM, format_amount
@@ -154,7 +154,7 @@ def show_batch(dao: Dao, number: int) -> dict[str, Any]:
         amounts = {name: int(stated.pop(name)) for name in ("budget", "paid", "returned")}
         found |= {"public_file": "0x" + row.public_id, **amounts, "labels": len(labels), "outcome": stated}
         found["pay"] = [{**one, "pay": int(one["pay"]), "worth": int(one["worth"])} for one in pay]
-    if row.contribution is not None:
+    if row.contribution:
         found["contribution"] = "0x" + row.contribution
     return found
 
@@ -229,11 +229,27 @@ def bring_labels(dao: Dao) -> None:
     for row in _rows(dao):
         if row.state != SETTLED or row.contribution is not None or not dao.policy.feedback.learn:
             continue
-        records = labelled_records(dao, row.number)
-        if not records:
-            continue
-        salt = keccak(b"labels" + from_hex(row.id) + dao.turn_seed(0))
-        sealed, authorization = seal(dao, dao.account("operator"), records, salt=salt)
+        brought = _brought(dao, from_hex(row.id), labelled_records(dao, row.number))
+        if brought is None:
+            return
+        table = schema.task_batch
+        with dao.home.database.begin() as connection:
+            connection.execute(update(table).where(table.c.id == row.id).values(contribution=brought))
+
+
+def _brought(dao: Dao, batch: bytes, records: Sequence[Record]) -> str | None:
+    """Contribute the records in parts that the policy allows; return the first part's id, empty if there is none.
+
+    None while no turn takes contributions. A record that is too large for the policy is left out: it must not stop the
+    turn that would take it.
+    """
+    rules, ids = dao.policy.records, []
+    fitting = [record for record in records if len(canonical_json(record.as_json())) <= rules.max_bytes // 2]
+    for start in range(0, len(fitting), rules.max_records):
+        part = fitting[start : start + rules.max_records]
+        salt = keccak(b"labels" + batch + dao.turn_seed(0) + start.to_bytes(8, "big"))
+        sealed, authorization = seal(dao, dao.account("operator"), part, salt=salt)
+        ids.append(sealed.contribution_id.hex())
         try:
             receive(dao, sealed, authorization)
         except (Conflict, NotAuthorised) as known:
@@ -242,12 +258,8 @@ def bring_labels(dao: Dao) -> None:
         except RefusedByPolicy as closed:
             if closed.code != "turn_closed":
                 raise
-            return
-        table = schema.task_batch
-        with dao.home.database.begin() as connection:
-            connection.execute(
-                update(table).where(table.c.id == row.id).values(contribution=sealed.contribution_id.hex())
-            )
+            return None
+    return ids[0] if ids else ""
 
 
 def labelled_records(dao: Dao, number: int) -> list[Record]:
