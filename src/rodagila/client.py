@@ -15,6 +15,11 @@ Lanes pay one call after the other; calls in parallel take a lane and a client e
 >>> with Client(url, account, token=token, network=network, lane=lane) as client:  # doctest: +SKIP
 ...     client.ask("docs", "Which function opens a file?"); client.refund("docs")
 
+Labellers take tasks and respond, each request signed; what they are paid comes from the batch's budget in the escrow:
+
+>>> batch = client.batches()["data"][0]  # doctest: +SKIP
+>>> task = client.next_task(batch); client.respond(batch, task, "weather")  # doctest: +SKIP
+
 The transports work in any httpx client, so OpenAI's own client pays too:
 
 >>> transport = buyer_transport(account, token, "eip155:1919902817", 10_000)  # doctest: +SKIP
@@ -23,13 +28,15 @@ The transports work in any httpx client, so OpenAI's own client pays too:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+import time
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
 from eth_account.signers.local import LocalAccount
 
+from rodagila.collect.responding import ask, opening_of, respond, shown_content
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import (
     CODES,
@@ -42,7 +49,7 @@ from rodagila.core.errors import (
     RodaError,
     Unreachable,
 )
-from rodagila.core.hashing import hex0x
+from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import Feedback, sign
 from rodagila.market.buyer import MAX_AMOUNT, buyer_transport, buyer_transport_sync
 from rodagila.market.lanes import Lane
@@ -151,6 +158,34 @@ class _Surface(Generic[R, J]):
     def receipt(self, receipt_id: bytes) -> J:
         """Return a receipt by its id, with the transaction that settled it."""
         return self._json(self._free("GET", f"v1/receipts/{hex0x(receipt_id)}"))
+
+    def batches(self) -> J:
+        """Return the batches of tasks that take responses: ``data`` is a list of their cards."""
+        return self._json(self._free("GET", "v1/batches"))
+
+    def next_task(self, batch: Mapping[str, Any]) -> J:
+        """Take the account's next task of ``batch``, a card of ``batches``; the same one while she holds it."""
+        asked = ask(self._signer(), batch, nonce=time.time_ns(), now=int(time.time()))
+        return self._json(self._free("POST", "v1/tasks/next", asked))
+
+    def respond(self, batch: Mapping[str, Any], task: Mapping[str, Any], answer: str, *, sealed: bool = True) -> J:
+        """Respond to ``task``, as ``next_task`` gave it; the answer stays hidden until the batch is closed.
+
+        Without ``sealed`` the gateway cannot open it either: send ``open_response`` when the batch is closed.
+        """
+        given = respond(self._signer(), batch, task, answer, now=int(time.time()), sealed=sealed)
+        return self._json(self._free("POST", "v1/responses", given))
+
+    def open_response(self, batch: Mapping[str, Any], task: Mapping[str, Any], answer: str) -> J:
+        """Open a response that was given without ``sealed``, once its batch is closed."""
+        opening = opening_of(self._signer(), shown_content(task), from_hex(task["lease"]), answer)
+        given = {"batch": batch["id"], "lease": task["lease"], **opening}
+        return self._json(self._free("POST", "v1/responses/open", given))
+
+    def _signer(self) -> LocalAccount:
+        if self._account is None:
+            raise NotAuthorised("response_invalid", "Tasks are for accounts: give the client one.")
+        return self._account
 
     def _free(self, method: str, path: str, body: dict[str, Any] | None = None) -> Flow:
         response = yield self._request(method, path, body)

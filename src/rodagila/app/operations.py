@@ -198,6 +198,134 @@ def turn_list(home: Home, dao_name: str) -> list[Values]:
     ]
 
 
+def task_new(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    tasks: Path,
+    golds: Path,
+    seconds: int,
+    chosen: Values,
+    by_model: bool,
+    dry_run: bool,
+    progress: Progress,
+) -> Values:
+    """Make a batch of tasks and put its budget into the escrow; ``chosen`` are terms by their names."""
+    from rodagila.app import tasks as batches
+    from rodagila.app.daos import dao_named
+    from rodagila.collect.batches import read_items
+
+    dao = dao_named(home, dao_name)
+    wanted, known = read_items(tasks, golds=False), read_items(golds, golds=True)
+    if by_model:
+        with progress.stage("Price the tasks by the model"):
+            wanted, known = batches.informed(dao, wanted), batches.informed(dao, known)
+    terms = batches.terms_of(dao, _address(home, key), seconds=seconds, **chosen)
+    if dry_run:
+        plan, job = batches.planned(dao, terms, wanted, known)
+        return {
+            "dry_run": True,
+            "dao": dao.name,
+            "requester": terms.requester,
+            "tasks": len(wanted),
+            "golds": len(known),
+            "overlap": terms.overlap,
+            "budget": plan.budget,
+            "escrow": dao.addresses["Escrow"],
+            "terms": hex0x(job.subject),
+        }
+    with progress.stage("Queue the tasks and fund them"):
+        return batches.new_batch(dao, home.keys.get(key, passphrase), terms, wanted, known)
+
+
+def task_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's batches of tasks."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import list_batches
+
+    return list_batches(dao_named(home, dao_name))
+
+
+def task_show(home: Home, dao_name: str, batch: int) -> Values:
+    """Return one batch of tasks."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import show_batch
+
+    return show_batch(dao_named(home, dao_name), batch)
+
+
+def task_next(home: Home, dao_name: str, batch: int, key: str, passphrase: str | None) -> Values:
+    """Take an account's next task; the one in its hands again while its lease lasts."""
+    import time
+
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import batch_named, desk_of
+    from rodagila.collect.responding import ask
+    from rodagila.serve.tasks import NextTaskRequest
+
+    desk, (opened, _) = desk_of(home), batch_named(dao_named(home, dao_name), batch)
+    asked = ask(home.keys.get(key, passphrase), desk.card(opened), nonce=time.time_ns(), now=home.clock())
+    offered = desk.next_task(NextTaskRequest(**asked), now=home.clock())
+    return {**offered, "price": int(offered["price"])}
+
+
+def task_answer(
+    home: Home, dao_name: str, batch: int, key: str, passphrase: str | None, answer: str, dry_run: bool
+) -> Values:
+    """Respond to the task in an account's hands; the answer stays hidden until the batch is closed."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import batch_named, desk_of
+    from rodagila.collect.responding import respond, shown_content
+    from rodagila.serve.tasks import ResponseRequest
+
+    desk, (opened, _) = desk_of(home), batch_named(dao_named(home, dao_name), batch)
+    held = desk.held(opened, _address(home, key), now=home.clock())
+    if dry_run:
+        canonical = shown_content(held).answer(answer)
+        return {"dry_run": True, "lease": held["lease"], "answer": canonical, "price": int(held["price"])}
+    given = respond(home.keys.get(key, passphrase), desk.card(opened), held, answer, now=home.clock())
+    return desk.respond(ResponseRequest(**given), now=home.clock()) | {"price": int(held["price"])}
+
+
+def task_close(home: Home, dao_name: str, batch: int, dry_run: bool) -> Values:
+    """Take no more responses and fix those that were taken."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import close_batch, show_batch
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        shown = show_batch(dao, batch)
+        return {"dry_run": True, **{name: shown[name] for name in ("batch", "state", "responses", "leased", "wanted")}}
+    return close_batch(dao, batch)
+
+
+def task_pay(home: Home, dao_name: str, batch: int, dry_run: bool, progress: Progress) -> Values:
+    """Pay a closed batch from its escrow and bring its labels into the data."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import pay_batch, show_batch
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        shown = show_batch(dao, batch)
+        return {"dry_run": True, **{name: shown[name] for name in ("batch", "state", "responses", "budget")}}
+    with progress.stage("Open, judge and pay the responses"):
+        return pay_batch(dao, batch)
+
+
+def task_audit(home: Home, dao_name: str, batch: int | None) -> Values:
+    """Recompute pay and labels of settled batches from their public files and the ledger."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import audit_batches
+
+    reports = audit_batches(dao_named(home, dao_name), batch)
+    return {
+        "ok": all(report.ok for report in reports),
+        "batches": [{"id": hex0x(report.batch), "ok": report.ok} for report in reports],
+        "differences": [line for report in reports for line in report.differences],
+    }
+
+
 def payout_list(home: Home, dao_name: str, turn: int | None) -> list[Values]:
     """Return the payouts of a closed turn (the newest by default), by owner."""
     from rodagila.app.daos import dao_named

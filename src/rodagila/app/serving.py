@@ -20,6 +20,7 @@ from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
 from rodagila.app.settling import follow_settlements
+from rodagila.app.tasks import desk_of
 from rodagila.client import Client, Lane
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
@@ -107,7 +108,13 @@ class Gateway:
             raise troubles[0]
         calls, channels = Calls(self.home.database), ChannelStore(self.home.database)
         paywall = Paywall(self.home.live_ledger, daos[0].token, daos[0].account("gateway"), calls, channels)
-        self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
+        self.context = GatewayContext(
+            self.catalogue,
+            paywall,
+            FeedbackBook(self.home.database, calls),
+            tasks=desk_of(self.home),
+            clock=self.home.clock,
+        )
         return create_app(self.context)
 
     def claimer(self) -> Claimer | None:

@@ -223,6 +223,76 @@ class Feedback:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """An account asks for its next task of a batch; its nonces grow, ``expiry`` in seconds."""
+
+    account: str
+    dao: bytes
+    batch: bytes
+    nonce: int
+    expiry: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "TaskRequest": _fields(
+            ("address", "account"),
+            ("bytes32", "dao"),
+            ("bytes32", "batch"),
+            ("uint256", "nonce"),
+            ("uint64", "expiry"),
+        )
+    }
+    PRIMARY: ClassVar[str] = "TaskRequest"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "account": self.account,
+            "dao": self.dao,
+            "batch": self.batch,
+            "nonce": self.nonce,
+            "expiry": self.expiry,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An account's answer to a task, still hidden behind ``commitment``; the lease serves as its nonce."""
+
+    account: str
+    dao: bytes
+    batch: bytes
+    task: bytes
+    lease: bytes
+    commitment: bytes
+    expiry: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "Response": _fields(
+            ("address", "account"),
+            ("bytes32", "dao"),
+            ("bytes32", "batch"),
+            ("bytes32", "task"),
+            ("bytes32", "lease"),
+            ("bytes32", "commitment"),
+            ("uint64", "expiry"),
+        )
+    }
+    PRIMARY: ClassVar[str] = "Response"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "account": self.account,
+            "dao": self.dao,
+            "batch": self.batch,
+            "task": self.task,
+            "lease": self.lease,
+            "commitment": self.commitment,
+            "expiry": self.expiry,
+        }
+
+
 def dao_id(domain: Domain) -> bytes:
     """Return the DAO's id: Keccak-256 of its chain id and registry as text."""
     return keccak(f"{domain.chain_id}:{domain.registry.lower()}".encode())

@@ -42,6 +42,7 @@ from rodagila.serve.limits import BodyLimit
 from rodagila.serve.meter import Meter
 from rodagila.serve.problems import install_problems
 from rodagila.serve.schemas import ChatRequest, ClassifyRequest, EmbeddingsRequest, FeedbackRequest, SearchRequest
+from rodagila.serve.tasks import NextTaskRequest, OpeningRequest, ResponseRequest, TaskDesk
 
 LOG = logging.getLogger(__name__)
 THREADS = 16
@@ -58,6 +59,7 @@ class GatewayContext:
     catalogue: Catalogue
     paywall: Paywall
     feedback: FeedbackBook
+    tasks: TaskDesk | None = None
     meter: Meter = field(default_factory=Meter)
     clock: Callable[[], int] = lambda: int(time.time())
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
@@ -78,6 +80,8 @@ def create_app(gateway: GatewayContext) -> FastAPI:
     _add_free_routes(app, gateway)
     _add_paid_routes(app, gateway)
     _add_channel_route(app, gateway)
+    if gateway.tasks is not None:
+        _add_task_routes(app, gateway, gateway.tasks)
     _count_requests(app, gateway.meter)
     app.add_middleware(BodyLimit)
     return app
@@ -121,6 +125,32 @@ def _add_free_routes(app: FastAPI, gateway: GatewayContext) -> None:
         row = await _on_thread(gateway, gateway.feedback.take, given, gateway.clock())
         gateway.meter.count("rodagila_feedback_total", dao=row.dao, kind=row.kind)
         return {"id": hex0x(row.id), "receipt_id": hex0x(row.receipt.id), "kind": row.kind, "turn": row.turn}
+
+
+def _add_task_routes(app: FastAPI, gateway: GatewayContext, desk: TaskDesk) -> None:
+    @app.get("/v1/batches")
+    async def batches() -> dict[str, Any]:
+        """List the batches of tasks that take responses, with their terms."""
+        return {"object": "list", "data": await _on_thread(gateway, desk.batches)}
+
+    @app.post("/v1/tasks/next")
+    async def next_task(given: NextTaskRequest) -> dict[str, Any]:
+        """Lease the account's next task to her; the same one again while she holds it."""
+        offered: dict[str, Any] = await _on_thread(gateway, lambda: desk.next_task(given, now=gateway.clock()))
+        return offered
+
+    @app.post("/v1/responses", status_code=201)
+    async def respond(given: ResponseRequest) -> dict[str, Any]:
+        """Take a signed response to a leased task; its answer stays hidden until the batch is closed."""
+        taken: dict[str, Any] = await _on_thread(gateway, lambda: desk.respond(given, now=gateway.clock()))
+        gateway.meter.count("rodagila_responses_total")
+        return taken
+
+    @app.post("/v1/responses/open")
+    async def open_response(given: OpeningRequest) -> dict[str, Any]:
+        """Take what opens a response, from an account that kept it until the batch was closed."""
+        opened: dict[str, Any] = await _on_thread(gateway, desk.open_response, given)
+        return opened
 
 
 def _add_channel_route(app: FastAPI, gateway: GatewayContext) -> None:

@@ -19,6 +19,7 @@ HELP = {
     "rodagila_fees_total": "Settled fees in atomic units by DAO.",
     "rodagila_paid_calls_total": "Calls paid and served, by DAO and route.",
     "rodagila_refused_payments_total": "Payments refused or unsettled, by code.",
+    "rodagila_responses_total": "Responses to tasks that were taken.",
 }
 
 Labels = tuple[tuple[str, str], ...]

@@ -35,6 +35,7 @@ from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
 from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
+from rodagila.app.cli.task import task
 from rodagila.app.cli.turn import turn
 from rodagila.app.cli.value import value
 
@@ -45,6 +46,7 @@ COMMANDS = (
     key,
     dao,
     contribute,
+    task,
     turn,
     dataset,
     payout,
