@@ -18,7 +18,7 @@ from documents import INLINE, blocks_of, check_mention
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core import messages
 from rodagila.core.errors import CODES
-from rodagila.core.messages import Contribution, Domain, Feedback, Manifest, Proof, Receipt
+from rodagila.core.messages import Contribution, Domain, Feedback, Manifest, Preference, Proof, Receipt
 from rodagila.core.money import PPM
 from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
@@ -31,7 +31,7 @@ from rodagila.value.slots import MIN_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback)
+MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback, Preference)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\bRODA_[A-Z]+\b")
 SIGNATURE = re.compile(r"^\s*([A-Z]\w+)\((.+)\)$", re.MULTILINE)

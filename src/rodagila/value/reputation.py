@@ -29,24 +29,12 @@ from dataclasses import dataclass
 
 from rodagila.core.errors import InvalidInput
 from rodagila.core.money import PPM
+from rodagila.core.policy import ReputationRules
 from rodagila.value.rater_pay import GoldRecord, gate_ppm
 
 CHANCE_PPM = 500_000
 """What a blind choice between two sides gets right."""
 TIERS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ReputationRules:
-    """``forget_ppm``: f. ``agreement_ppm``: a. ``slash``: k, in wrong golds. Stakes are atomic units."""
-
-    forget_ppm: int = 900_000
-    agreement_ppm: int = 250_000
-    slash: int = 20
-    least_golds: int = 5
-    tier_stake: int = 1_000_000
-    tier_free: int = 20
-    tier_open: int = 100
 
 
 DEFAULT_RULES = ReputationRules()

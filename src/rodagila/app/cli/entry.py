@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import click
 
+from rodagila.app.cli.arena import arena
 from rodagila.app.cli.ask import ask
 from rodagila.app.cli.audit import audit
 from rodagila.app.cli.channel import channel
@@ -50,6 +51,7 @@ COMMANDS = (
     proposal,
     model,
     ask,
+    arena,
     channel,
     serve,
     ledger,
