@@ -342,6 +342,95 @@ def model_ratings(home: Home, dao_name: str, out: Path | None) -> Values:
     return {"dao": dao_name, "preferences": len(file["preferences"]), **file["result"]}
 
 
+def evaluator_stake(home: Home, dao_name: str, key: str, passphrase: str | None, amount: int, dry_run: bool) -> Values:
+    """Put down an evaluator's stake."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "amount": amount}
+    return evaluators.put_down_stake(dao, home.keys.get(key, passphrase), amount)
+
+
+def evaluator_open(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    subject: str,
+    terms: tuple[int, int, int],
+    dry_run: bool,
+) -> Values:
+    """Open a round; ``terms`` are the seconds for commitments and for reveals, and the least stake that is heard."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "subject": subject}
+    return evaluators.open_round(dao, home.keys.get(key, passphrase), subject, *terms)
+
+
+def evaluator_commit(
+    home: Home, dao_name: str, key: str, passphrase: str | None, round: str, said: int | Path, dry_run: bool
+) -> Values:
+    """Commit to a score, or to the weights in a file."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.commit_score(dao, account, round, said)
+    return evaluators.commit_weights(dao, account, round, said)
+
+
+def evaluator_reveal(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    round: str,
+    said: int | Path,
+    out: Path | None,
+    dry_run: bool,
+) -> Values:
+    """Open a commitment; weights are written to the new file ``out``, which others rank models by."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.reveal_score(dao, account, round, said)
+    assert out is not None
+    return evaluators.reveal_weights(dao, account, round, said, out)
+
+
+def evaluator_consensus(home: Home, dao_name: str, round: str, closer: str | None, passphrase: str | None) -> Values:
+    """Return what a round says; ``closer`` names the key that puts its median on the ledger."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    account = None if closer is None else home.keys.get(closer, passphrase)
+    return evaluators.consensus(dao_named(home, dao_name), round, account)
+
+
+def evaluator_rank(
+    home: Home, dao_name: str, round: str, files: Sequence[Path], previous: Path | None, out: Path | None
+) -> Values:
+    """Rank models by evaluators' opened weights."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    return evaluators.ranking(dao_named(home, dao_name), round, files, previous, out)
+
+
 def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve every DAO's newest model until interrupted; ``ready`` is called with the gateway's address."""
     from rodagila.app.serving import serve_forever

@@ -112,6 +112,7 @@ CODES: dict[str, str] = {
     "root_known": "this turn already has a root",
     "root_rejected": "the DAO took the turn's roots away",
     "route_unknown": "no route of that method and path",
+    "round_unknown": "the stake contract knows no round of that id",
     "row_malformed": "a row does not have the header's columns",
     "snapshot_invalid": "the file is not a whole snapshot of a home",
     "token_invalid": "the token cannot be the money of a DAO",
@@ -128,6 +129,7 @@ CODES: dict[str, str] = {
     "usage": "the command was called with wrong arguments",
     "value_inputs": "vectors, targets, flags or weights given to valuation do not fit together",
     "vote_known": "this account has voted on the proposal",
+    "weights_invalid": "the weights or the ranking are not what their format says",
     "window_open": "the challenge window is still open",
 }
 """Every stable code with its meaning; a code that is not here cannot be raised."""

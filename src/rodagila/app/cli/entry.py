@@ -24,6 +24,7 @@ from rodagila.app.cli.contribute import contribute
 from rodagila.app.cli.dao import dao
 from rodagila.app.cli.demo import demo
 from rodagila.app.cli.doctor import doctor
+from rodagila.app.cli.evaluator import evaluator
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
@@ -52,6 +53,7 @@ COMMANDS = (
     model,
     ask,
     arena,
+    evaluator,
     channel,
     serve,
     ledger,
