@@ -18,7 +18,8 @@ from itertools import cycle
 
 import numpy as np
 
-from arena.texts import Corpus
+from arena.texts import Corpus, embed
+from rodagila.app.holdings import phrases
 from rodagila.core.hashing import keccak
 from rodagila.core.money import PPM
 from rodagila.core.policy import BondRules, CheckRules, ValueRules
@@ -28,8 +29,8 @@ from rodagila.learn.evaluation import classify_outcomes
 from rodagila.learn.head import Head, solve, statistics
 from rodagila.prove.duplicates import SeenRecords
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, settle
-from rodagila.value.coverage import Examples
-from rodagila.value.ocis import ValueInputs, ValueResult, value_records
+from rodagila.value.examples import Examples, together
+from rodagila.value.ocis import ValueInputs, value_records
 
 POOL = 10**12
 THIEF = "owner 0"
@@ -98,20 +99,26 @@ class Played:
 class World:
     """Draws who has which text from ``seed``; the corpus is large enough that seeds share little."""
 
-    def __init__(self, corpus: Corpus, size: Size, seed: int) -> None:
-        self.corpus, self.size, self.seed = corpus, size, seed
+    def __init__(self, corpus: Corpus, size: Size, seed: int, rules: ValueRules | None = None) -> None:
+        self.corpus, self.size, self.seed, self.rules = corpus, size, seed, rules or ValueRules()
         self.rng = np.random.default_rng(seed)
         order = self.rng.permutation(len(corpus))
         cuts = np.cumsum([size.total, size.reference, size.gate, size.queries * size.turns])
         self._rows, self.reference_rows, self.gate_rows, queries, self.spare = np.split(order, cuts)
         self.query_rows = np.split(queries, size.turns)
-        self._known: dict[bytes, ValueResult] = {}
+        self._known: dict[bytes, tuple[list[int], list[int]]] = {}
         self._flags: dict[tuple[str, int], list[bool]] = {}
-        self.reference = self.examples(self.reference_rows)
+        self.reference = together(self.examples(self.reference_rows), self._phrases())
 
     def examples(self, rows: Int64Array) -> Examples:
         """Return the corpus's vectors and labels at ``rows``."""
         return Examples(self.corpus.vectors[rows], self.corpus.labels[rows])
+
+    def _phrases(self) -> Examples:
+        """Return what a DAO's launch adds to its reference: phrases of every label's name."""
+        texts, labels = zip(*phrases(self.corpus.names), strict=True)
+        codes = {name: code for code, name in enumerate(self.corpus.names)}
+        return Examples(embed(texts), np.array([codes[label] for label in labels], np.int64))
 
     def texts(self, rows: Int64Array) -> tuple[str, ...]:
         """Return the corpus's texts at ``rows``."""
@@ -166,10 +173,9 @@ class World:
             excluded += [False] * (len(source) - len(excluded))
             records = Examples(np.vstack(vectors), np.concatenate(labels))
             closed = np.array(barred) | np.array(excluded)
-            values = self._values(records, closed, reference, turn)
-            done = settle(
-                SettlementInputs(turn, POOL, PPM, tuple(given), source, values.v, values.s.tolist(), {}, 0, {})
-            )
+            turns = [given[at].turn for at in source]
+            values = self._values(records, turns, np.array(barred), np.array(excluded), reference)
+            done = settle(SettlementInputs(turn, POOL, PPM, tuple(given), source, values[0], values[1], {}, 0, {}))
             owner_of = {contribution.id: contribution.owner for contribution in given}
             for owner, amount in done.payouts.items():
                 played.pay[owner] += amount
@@ -178,7 +184,7 @@ class World:
             played.payable += done.payable
             mean = max(BondRules().initial, done.paid // len(source))
             fresh = [given[at].turn == turn for at in source]
-            excluded = [a or (b and s < 0) for a, b, s in zip(excluded, fresh, values.s.tolist(), strict=True)]
+            excluded = [a or (b and s < 0) for a, b, s in zip(excluded, fresh, values[1], strict=True)]
         final, everything = np.array(barred) | np.array(excluded), np.zeros(len(records), np.bool_)
         for name, left_out in (("checked", final), ("served", closed), ("unchecked", everything)):
             played.heads[name] = self._head(records, left_out, reference)
@@ -203,12 +209,19 @@ class World:
                 yield known[part.owner, turn] if known is self._flags else known.pop((part.owner, turn))
                 place += len(part.examples)
 
-    def _values(self, records: Examples, barred: np.ndarray, reference: Examples, turn: int) -> ValueResult:
-        queries = self.examples(self.query_rows[turn - 1])
-        key = keccak(b"".join(part.tobytes() for part in (*_bytes(records), barred, *_bytes(reference))))
+    def _values(
+        self, records: Examples, turns: list[int], barred: np.ndarray, slashed: np.ndarray, reference: Examples
+    ) -> tuple[list[int], list[int]]:
+        """Return v and s of every record; textual duplicates, which no proof accepts, have none."""
+        queries, since = self.examples(self.query_rows[turns[-1] - 1]), np.array(turns)
+        key = keccak(b"".join(x.tobytes() for x in (*_bytes(records), since, barred, slashed, *_bytes(reference))))
         if key not in self._known:
-            ones = np.ones(len(queries), np.int64)
-            self._known[key] = value_records(ValueInputs(records, barred, reference, queries, ones, ValueRules()))
+            ones, kept = np.ones(len(queries), np.int64), np.flatnonzero(~barred)
+            accepted = ValueInputs(records.take(kept), since[kept], slashed[kept], reference, queries, ones, self.rules)
+            found, v, s = value_records(accepted), [0] * len(records), [0] * len(records)
+            for at, row in enumerate(kept.tolist()):
+                v[row], s[row] = found.v[at], int(found.s[at])
+            self._known[key] = v, s
         return self._known[key]
 
     def _head(self, records: Examples, closed: np.ndarray, reference: Examples) -> Head:

@@ -19,7 +19,7 @@ from rodagila.core.hashing import keccak
 from rodagila.reward.facts import ContributionEntry, TurnFacts, accepted_places, compute, next_excluded, training_rows
 from rodagila.reward.laws import check_facts
 from rodagila.reward.public import dump, load
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 
 FACTS = make_turns(4)[1].facts
 OUTCOME = compute(FACTS).outcome
@@ -56,7 +56,7 @@ def test_permuting_owners_permutes_payouts() -> None:
 
 
 def test_a_contribution_of_copies_earns_nothing_and_takes_nothing_from_others() -> None:
-    slots = compute(FACTS).values.slot
+    slots = np.flatnonzero(compute(FACTS).values.slot)
     copies = FACTS.records.take(slots)
     thief = ContributionEntry(keccak(b"thief"), account("thief"), 2, 2, 0, (-1,) * len(copies))
     both = Examples(

@@ -11,7 +11,7 @@ from rodagila.core.hashing import keccak
 from rodagila.core.policy import TokenRules, ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, issuable_of, settle
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 from rodagila.value.ocis import ValueInputs, value_records
 
 LABELS, DIMENSIONS, SIZE, TURNS = 30, 48, 50, 3
@@ -73,6 +73,7 @@ def run(seed: int) -> tuple[dict[str, int], dict[str, int], set[str]]:
         values = value_records(
             ValueInputs(
                 Examples(quantise(rows), labels),
+                np.array([given[at].turn for at in source]),
                 np.zeros(len(rows), dtype=bool),
                 Examples(quantise(reference[0]), reference[1]),
                 Examples(quantise(queries), targets),

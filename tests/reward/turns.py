@@ -17,7 +17,7 @@ from rodagila.reward.ledger import LedgerBatch, LedgerTurn, Supply
 from rodagila.reward.model_check import recompute_model
 from rodagila.reward.public import PublicTurn, public_hash, publish
 from rodagila.reward.roots import Fee, contributions_root, turn_commitment
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 
 DOMAIN = Domain(1919901793, to_checksum_address("0x" + "a1" * 20))
 REWARDS = to_checksum_address("0x" + "b2" * 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import permutations
 from math import isqrt
@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 from rodagila.core.errors import InvalidInput
 from rodagila.core.policy import ValueRules
 from rodagila.value.cosine import ONE, blocks, cosines, percentile
-from rodagila.value.coverage import Examples, gains, ordered_coverage
+from rodagila.value.coverage import gains
+from rodagila.value.examples import Examples, encode_targets, together
 from rodagila.value.neighbours import UNIT, signed_check, spare_untested
-from rodagila.value.ocis import ValueInputs, ValueResult, encode_targets, value_records
-from rodagila.value.slots import find_slots, slot_threshold
+from rodagila.value.ocis import ValueInputs, ValueResult, value_records
+from rodagila.value.slots import slot_threshold
 
 RULES = ValueRules(coverage_k=3, check_k=4, top=16)
 
 
 def draw_inputs(
-    seed: int, records: int = 40, queries: int = 25, reference: int = 6, task: str = "classify"
+    seed: int, records: int = 40, queries: int = 25, reference: int = 6, rules: ValueRules = RULES
 ) -> ValueInputs:
-    """Return clustered random inputs with near duplicates, barred records and some wrong labels."""
+    """Return clustered random inputs with near duplicates, slashed records and some wrong labels."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(5, 12))
 
@@ -41,81 +42,190 @@ def draw_inputs(
         data.vectors[row] = data.vectors[row - 3]
     wrong = rng.random(records) < 0.15
     data = Examples(data.vectors, np.where(wrong, (data.targets + 1) % 5, data.targets))
-    barred = rng.random(records) < 0.1
-    weights = rng.integers(1, 5, queries)
-    return ValueInputs(data, barred, some(reference), some(queries), weights, RULES)
+    slashed = rng.random(records) < 0.1
+    turns = np.sort(rng.integers(1, 4, records))
+    return ValueInputs(data, turns, slashed, some(reference), some(queries), rng.integers(1, 5, queries), rules)
 
 
-SEEDS = st.integers(0, 10_000)
+def draw_rules(seed: int) -> ValueRules:
+    """Return rules of every kind, small enough that all of them bind."""
+    rng = np.random.default_rng([seed, 1])
+    return ValueRules(
+        theta_max_ppm=int(rng.integers(30, 99)) * 10_000,
+        top=int(rng.integers(1, 15)),
+        novelty_ppm=int(rng.integers(1, 60)) * 10_000,
+        coverage_k=int(rng.integers(1, 5)),
+        check_k=int(rng.integers(1, 6)),
+        query_percentile=int(rng.integers(1, 101)),
+    )
+
+
+@dataclass
+class Plain:
+    """MECHANISM 1, steps 2 - 6, word by word: every pair is looked at."""
+
+    inputs: ValueInputs
+
+    def __post_init__(self) -> None:
+        inputs, rules = self.inputs, self.inputs.rules
+        self.count, self.delta = len(inputs.records), rules.delta_ppm * ONE // 10**6
+        self.cosine = cosines(inputs.queries.vectors, inputs.records.vectors).tolist()
+        self.given = cosines(inputs.queries.vectors, inputs.reference.vectors).tolist()
+        self.slot, self.nearest = self._slots(slot_threshold(inputs.reference.vectors, inputs.queries.vectors, rules))
+        slots = [i for i in range(self.count) if self.slot[i]]
+        self.heard = [sorted(slots, key=lambda i: (-row[i], i))[: rules.top] for row in self.cosine]
+        self.tau = self._tau()
+        self.u, self.s, self.frontiers = [0] * self.count, [0] * self.count, []
+        added = [self._cover(query, weight) for query, weight in enumerate(inputs.weights.tolist())]
+        totals = [sum(parts.values()) for parts in added if parts]
+        cap = percentile(np.array(totals), rules.query_percentile) if totals else 0
+        for query, weight in enumerate(inputs.weights.tolist()):
+            self._check(query, weight)
+            total = sum(added[query].values())
+            for i, part in added[query].items():
+                self.u[i] += weight * (part if total <= cap else part * cap // total)
+        fresh = [min(ONE, max(0, (ONE - near) * 10**6 // rules.novelty_ppm)) for near in self.nearest]
+        self.v = tuple(a * a // ONE * b for a, b in zip(fresh, self.u, strict=True))
+
+    def agrees(self, query: int, target: int) -> bool:
+        return bool(self.inputs.queries.targets[query] >= 0 and self.inputs.queries.targets[query] == target)
+
+    def of_reference(self, query: int) -> list[int]:
+        targets = self.inputs.reference.targets
+        return [c for c, t in zip(self.given[query], targets, strict=True) if self.agrees(query, t)]
+
+    def _slots(self, theta: int) -> tuple[list[bool], list[int]]:
+        records, slot, nearest = self.inputs.records, [False] * self.count, [0] * self.count
+        front = together(self.inputs.reference, self.inputs.queries)
+        between = cosines(records.vectors, together(front, records).vectors).tolist()
+        for i in range(self.count):
+            behind = len(front)
+            standing = [*range(behind)]
+            for j in range(i):
+                if slot[j] or (self.inputs.slashed[j] and records.targets[j] == records.targets[i]):
+                    standing.append(behind + j)
+            nearest[i] = max([0, *(between[i][j] for j in standing)])
+            slot[i] = not self.inputs.slashed[i] and nearest[i] < theta
+        return slot, nearest
+
+    def _tau(self) -> int:
+        best = []
+        for query, heard in enumerate(self.heard):
+            own = [self.cosine[query][i] for i in heard if self.agrees(query, self.inputs.records.targets[i])]
+            given = [
+                c
+                for c, t in zip(self.given[query], self.inputs.reference.targets, strict=True)
+                if self.agrees(query, t)
+            ]
+            best += [max(own + given)] if own + given else []
+        return min(ONE - 1, max(0, percentile(np.array(best), self.inputs.rules.tau_percentile))) if best else 0
+
+    def gain(self, cosine: int) -> int:
+        return max(cosine - self.tau, 0) * ONE // (ONE - self.tau)
+
+    def _cover(self, query: int, weight: int) -> dict[int, int]:
+        size, added = self.inputs.rules.coverage_k, {}
+        frontier = sorted(self.gain(c) + self.delta for c in self.of_reference(query))[-size:]
+        frontier += [min(frontier, default=0)] * (size - len(frontier))
+        offered = {i: self.gain(self.cosine[query][i]) for i in self.heard[query]}
+        for i in sorted(offered, key=lambda i: (self.inputs.turns[i], -offered[i], i)):
+            if self.agrees(query, self.inputs.records.targets[i]) and offered[i] > min(frontier):
+                added[i] = offered[i] - min(frontier)
+                frontier[frontier.index(min(frontier))] = offered[i]
+        self.frontiers.append(weight * sum(frontier))
+        return added
+
+    def _check(self, query: int, weight: int) -> None:
+        heard, k = self.heard[query], self.inputs.rules.check_k
+        agree = [int(self.agrees(query, self.inputs.records.targets[i])) for i in heard] + [0]
+        value = 0
+        for j in range(len(heard), 0, -1):
+            value += (agree[j - 1] - agree[j]) * (UNIT // max(k, j))
+            self.s[heard[j - 1]] += weight * value
+
+
+SEEDS = st.integers(0, 10**6)
+
+
+@given(SEEDS, st.integers(0, 40), st.integers(0, 20), st.integers(0, 8))
+@settings(max_examples=150, deadline=None)
+def test_values_are_those_of_the_plain_rule(seed: int, records: int, queries: int, reference: int) -> None:
+    inputs = draw_inputs(seed, records, queries, reference, draw_rules(seed))
+    found, plain = value_records(inputs), Plain(inputs)
+    assert (found.v, found.u.tolist(), found.s.tolist(), found.tau) == (plain.v, plain.u, plain.s, plain.tau)
+    assert found.utility_after == sum(plain.frontiers)
+    assert set(np.flatnonzero(found.slot)) == {i for heard in plain.heard for i in heard}
+    for place in found.stopped.tolist():
+        assert not plain.slot[place] and found.nearest[place] == plain.nearest[place] >= found.theta
 
 
 @given(SEEDS, st.integers(0, 60), st.integers(0, 20), st.integers(0, 8))
 @settings(max_examples=60, deadline=None)
 def test_contributions_telescope_to_the_rise_of_utility(seed: int, records: int, queries: int, reference: int) -> None:
     found = value_records(draw_inputs(seed, records, queries, reference))
-    assert int(found.u.sum()) == found.utility_after - found.utility_before
-
-
-@given(SEEDS)
-@settings(max_examples=30, deadline=None)
-def test_the_final_utility_is_that_of_the_best_texts_whatever_the_order(seed: int) -> None:
-    inputs = draw_inputs(seed)
-    found = value_records(inputs)
-    slots = inputs.records.take(found.slot)
-    delta = inputs.rules.delta_ppm * ONE // 10**6
-    offered = np.hstack(
-        [gains(inputs.queries, inputs.reference, found.tau) + delta, gains(inputs.queries, slots, found.tau)]
-    )
-    best = np.sort(offered, axis=1)[:, -RULES.coverage_k :]
-    assert found.utility_after == int((best.sum(axis=1) * inputs.weights).sum())
-
-
-@given(SEEDS)
-@settings(max_examples=30, deadline=None)
-def test_coverage_equals_the_plain_rule(seed: int) -> None:
-    inputs = draw_inputs(seed)
-    tau = ONE // 3
-    found = ordered_coverage(inputs.records, inputs.reference, inputs.queries, inputs.weights, tau=tau, rules=RULES)
-    gain, base = gains(inputs.queries, inputs.records, tau), gains(inputs.queries, inputs.reference, tau)
-    expected = [0] * len(inputs.records)
-    for query, weight in enumerate(inputs.weights.tolist()):
-        frontier = sorted(base[query] + RULES.delta_ppm * ONE // 10**6)[-RULES.coverage_k :]
-        top = sorted(range(len(expected)), key=lambda i: (-gain[query, i], i))[: RULES.top]
-        for i in sorted(top):
-            added = int(gain[query, i]) - int(min(frontier))
-            if added > 0:
-                expected[i] += weight * added
-                frontier[frontier.index(min(frontier))] = gain[query, i]
-    assert found.u.tolist() == expected
+    assert found.added == found.utility_after - found.utility_before
+    assert found.u.sum() <= found.added
 
 
 @given(SEEDS, st.integers(0, 39))
 @settings(max_examples=40, deadline=None)
-def test_a_later_copy_earns_nothing_and_changes_nothing_for_others(seed: int, row: int) -> None:
+def test_a_later_copy_of_a_slot_earns_nothing_and_changes_nothing_for_others(seed: int, row: int) -> None:
     inputs = draw_inputs(seed)
-    copied = Examples(
-        np.vstack([inputs.records.vectors, inputs.records.vectors[row : row + 1]]),
-        np.append(inputs.records.targets, inputs.records.targets[row]),
-    )
-    flag = not value_records(inputs).slot[row]  # a copy of what is no slot is stopped as a textual duplicate
     before = value_records(inputs)
-    after = value_records(replace(inputs, records=copied, barred=np.append(inputs.barred, flag)))
+    row = int(np.flatnonzero(before.slot)[row % before.slot.sum()])
+    copied = together(inputs.records, inputs.records.take([row]))
+    after = value_records(
+        replace(inputs, records=copied, turns=np.append(inputs.turns, 3), slashed=np.append(inputs.slashed, False))
+    )
     assert after.v[:-1] == before.v and after.v[-1] == 0
     assert after.s.tolist() == [*before.s.tolist(), 0]
     assert (after.theta, after.tau) == (before.theta, before.tau)
+    assert after.stopped[-1] == len(before.v) and after.nearest[-1] >= after.theta
 
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_removing_a_record_that_is_no_slot_changes_nothing_for_others(seed: int) -> None:
+def test_removing_records_that_are_stopped_changes_nothing_for_others(seed: int) -> None:
     inputs = draw_inputs(seed)
     before = value_records(inputs)
-    others = np.flatnonzero(~before.slot)
     kept = np.ones(len(before.slot), dtype=bool)
-    kept[others[: max(1, len(others) // 2)]] = False
-    after = value_records(replace(inputs, records=inputs.records.take(kept), barred=inputs.barred[kept]))
+    kept[before.stopped] = False
+    after = value_records(
+        replace(inputs, records=inputs.records.take(kept), turns=inputs.turns[kept], slashed=inputs.slashed[kept])
+    )
     assert after.v == tuple(v for v, keep in zip(before.v, kept, strict=True) if keep)
     assert after.s.tolist() == before.s[kept].tolist()
+
+
+def of_pairs(*pairs: tuple[list[int], int]) -> Examples:
+    """Return examples of (vector, target) pairs."""
+    return Examples(np.array([v for v, _ in pairs], dtype=np.int8), np.array([t for _, t in pairs]))
+
+
+def test_who_repeats_what_was_slashed_is_stopped_and_who_corrects_it_is_paid() -> None:
+    """The first record was slashed in an earlier turn; one says it again, one says it with the right target."""
+    text = [100, 10]
+    records, reference = of_pairs((text, 5), (text, 5), (text, 1)), of_pairs(([0, 100], 2))
+    queries = of_pairs(([80, 60], 1), ([-60, 80], 2))  # the second sets tau to .8
+    slashed = np.array([True, False, False])
+    turns, ones = np.array([1, 2, 2]), np.ones(2, np.int64)
+    found = value_records(ValueInputs(records, turns, slashed, reference, queries, ones, RULES))
+    assert found.slot.tolist() == [False, False, True]
+    assert found.stopped.tolist() == [1] and found.neighbour[1] == 0
+    assert [v > 0 for v in found.v] == [False, False, True]
+
+
+def test_a_reference_of_few_records_sets_the_price_of_all_places() -> None:
+    """With one reference record for a target, what is no better than it earns nothing, though places are free."""
+    reference = of_pairs(([80, 60, 0], 1), ([0, 60, 0], 3))
+    records = of_pairs(([80, -60, 0], 1), ([90, 0, 44], 1))
+    queries = of_pairs(([100, 0, 0], 1), ([-80, 60, 0], 3))  # the second sets tau to .6
+    found = value_records(
+        ValueInputs(
+            records, np.ones(2, np.int64), np.zeros(2, np.bool_), reference, queries, np.ones(2, np.int64), RULES
+        )
+    )
+    assert [u > 0 for u in found.u.tolist()] == [False, True]
 
 
 def shapley(agree: list[bool], k: int) -> list[Fraction]:
@@ -140,36 +250,14 @@ def shapley(agree: list[bool], k: int) -> list[Fraction]:
 @pytest.mark.parametrize("pattern", range(0, 64, 5))
 def test_the_signed_check_is_the_shapley_value_of_its_game(k: int, pattern: int) -> None:
     agree = [bool(pattern >> bit & 1) for bit in range(6)]
-    vectors = np.array([[100, 10 * i] for i in range(6)], dtype=np.int8)  # falling cosine with (1, 0)
-    slots = Examples(vectors, np.array([1 if a else 0 for a in agree]))
-    query = Examples(np.array([[100, 0]], dtype=np.int8), np.array([1]))
-    found = signed_check(slots, query, np.array([3]), k)
+    found = signed_check(np.arange(6)[None, :], np.array([agree]), np.array([3]), records=6, k=k)
     for value, exact in zip(found.tolist(), shapley(agree, k), strict=True):
         assert abs(Fraction(value, 3 * UNIT) - exact) <= Fraction(6, UNIT)
 
 
-@given(SEEDS)
-@settings(max_examples=20, deadline=None)
-def test_the_signed_check_follows_the_recursion_of_its_definition(seed: int) -> None:
-    inputs = draw_inputs(seed, records=30)
-    found = signed_check(inputs.records, inputs.queries, inputs.weights, 4)
-    cosine = cosines(inputs.queries.vectors, inputs.records.vectors)
-    expected = [0] * 30
-    for query, weight in enumerate(inputs.weights.tolist()):
-        order = sorted(range(30), key=lambda i: (-cosine[query, i], i))
-        agree = [int(inputs.records.targets[i] == inputs.queries.targets[query]) for i in order]
-        value = agree[-1] * (UNIT // 30)
-        expected[order[-1]] += weight * value
-        for j in range(28, -1, -1):
-            value += (agree[j] - agree[j + 1]) * (UNIT // max(4, j + 1))
-            expected[order[j]] += weight * value
-    assert found.tolist() == expected
-
-
 def test_in_retrieval_a_record_no_query_asks_for_is_not_slashed() -> None:
-    slots = Examples(np.zeros((3, 2), dtype=np.int8), np.array([1, 2, -1]))
     queries = Examples(np.zeros((1, 2), dtype=np.int8), np.array([2]))
-    assert spare_untested(np.array([-5, -6, -7]), slots, queries).tolist() == [0, -6, 0]
+    assert spare_untested(np.array([-5, -6, -7]), np.array([1, 2, -1]), queries).tolist() == [0, -6, 0]
 
 
 def test_wrong_labels_are_negative_and_right_ones_are_not() -> None:
@@ -182,7 +270,14 @@ def test_wrong_labels_are_negative_and_right_ones_are_not() -> None:
     records = Examples(truth.vectors, given_labels)
     asked = inputs.queries.take(slice(60, 150))
     found = value_records(
-        replace(inputs, records=records, barred=np.zeros(60, dtype=bool), queries=asked, weights=np.ones(90, np.int64))
+        replace(
+            inputs,
+            records=records,
+            turns=np.ones(60, np.int64),
+            slashed=np.zeros(60, dtype=bool),
+            queries=asked,
+            weights=np.ones(90, np.int64),
+        )
     )
     slashed = found.s < 0
     assert slashed[wrong].mean() > 0.8
@@ -220,31 +315,16 @@ def test_blocks_cover_all_rows_once() -> None:
     assert list(blocks(0, 5)) == []
 
 
-def test_slots_are_first_comers_and_remember_whom_they_follow() -> None:
-    vectors = np.array([[100, 0], [0, 100], [100, 3], [70, 70], [3, 100]], dtype=np.int8)
-    reference = np.array([[-100, 0]], dtype=np.int8)
-    found = find_slots(vectors, np.array([False, True, False, False, False]), reference, 95 * ONE // 100)
-    assert found.slot.tolist() == [True, False, False, True, True]
-    assert found.neighbour.tolist() == [-1, -1, 0, 0, 3]
-
-
-def test_slots_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = draw_inputs(11, records=120)
-    found = [find_slots(inputs.records.vectors, inputs.barred, inputs.reference.vectors, 9 * ONE // 10)]
-    for size in (1, 7):
-        monkeypatch.setattr("rodagila.value.slots.BLOCK", size)
-        monkeypatch.setattr("rodagila.value.cosine.CELLS", 50)
-        found.append(find_slots(inputs.records.vectors, inputs.barred, inputs.reference.vectors, 9 * ONE // 10))
-    for other in found[1:]:
-        assert other.slot.tolist() == found[0].slot.tolist()
-        assert other.nearest.tolist() == found[0].nearest.tolist()
-        assert other.neighbour.tolist() == found[0].neighbour.tolist()
+def test_gains_rise_from_tau_to_one() -> None:
+    assert gains(np.array([-ONE, ONE // 2, 3 * ONE // 4, ONE]), ONE // 2).tolist() == [0, 0, ONE // 2, ONE]
 
 
 def test_values_do_not_depend_on_how_much_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = draw_inputs(12, records=90)
     whole = value_records(inputs)
     monkeypatch.setattr("rodagila.value.cosine.CELLS", 100)
+    for name, size in (("ROWS", 7), ("COLUMNS", 11), ("CHUNK", 13), ("CHECKED", 5), ("QUERIES", 3)):
+        monkeypatch.setattr(f"rodagila.value.nearby.{name}", size)
     parts = value_records(inputs)
     assert (whole.v, whole.s.tolist(), whole.tau) == (parts.v, parts.s.tolist(), parts.tau)
 
@@ -259,7 +339,9 @@ def test_the_threshold_is_the_cap_unless_the_dao_has_enough_texts_of_its_own() -
 
 def test_values_without_records_or_without_queries_are_empty_or_zero() -> None:
     inputs = draw_inputs(1)
-    nobody: ValueResult = value_records(replace(inputs, records=inputs.records.take([]), barred=inputs.barred[:0]))
+    nobody: ValueResult = value_records(
+        replace(inputs, records=inputs.records.take([]), turns=inputs.turns[:0], slashed=inputs.slashed[:0])
+    )
     assert nobody.v == () and nobody.utility_before == nobody.utility_after
     unasked = value_records(replace(inputs, queries=inputs.queries.take([]), weights=inputs.weights[:0]))
     assert not any(unasked.v) and not unasked.s.any()
@@ -268,7 +350,9 @@ def test_values_without_records_or_without_queries_are_empty_or_zero() -> None:
 def test_inputs_that_do_not_fit_are_refused() -> None:
     inputs = draw_inputs(1)
     bad = [
-        {"barred": inputs.barred[:-1]},
+        {"slashed": inputs.slashed[:-1]},
+        {"turns": inputs.turns[:-1]},
+        {"turns": inputs.turns[::-1]},
         {"weights": inputs.weights * 0},
         {"weights": inputs.weights * 10**6},
         {"task": "dream"},

@@ -27,8 +27,7 @@ from rodagila.reward.facts import (
 )
 from rodagila.reward.public import PublicTurn, dump, load, publish
 from rodagila.reward.roots import Fee
-from rodagila.value.coverage import Examples
-from rodagila.value.ocis import encode_targets
+from rodagila.value.examples import Examples, encode_targets
 
 
 def publish_turn(dao: Dao, turn: int) -> bytes:

@@ -27,7 +27,7 @@ from rodagila.core.vectors import SCALE, Int64Array
 from rodagila.learn.head import GramStatistics, add, predict, solve, statistics
 from rodagila.reward.facts import Computed, TurnFacts, accepted_sources, target_names, training_rows
 from rodagila.value.cosine import ONE, cosines
-from rodagila.value.coverage import Examples, matches
+from rodagila.value.examples import Examples, matches
 from rodagila.value.first_order import train_and_value
 from rodagila.value.games import (
     MAX_EXACT,

@@ -20,7 +20,7 @@ from eth_utils.address import is_checksum_address
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.vectors import MAX_DIMENSIONS, Int64Array
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 
 _AMOUNT = re.compile(r"0|[1-9]\d{0,38}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")

@@ -19,6 +19,7 @@ from rodagila.reward.public import PublicTurn
 from rodagila.reward.tree import TurnTree
 from rodagila.value.cosine import ONE
 from rodagila.value.neighbours import UNIT
+from rodagila.value.slots import NOTHING
 
 AMOUNTS = (
     *("pool", "payable", "total", "slashed", "before", "cumulative"),
@@ -204,7 +205,7 @@ def _reason(public: PublicTurn, done: Computed, row: int, place: int) -> str:
     if place in public.facts.excluded:
         return "excluded: its check was negative in an earlier turn"
     if not values.slot[row]:
-        return f"too close to {_neighbour(public, done, row)}: cosine {values.nearest[row] / ONE:.3f}"
+        return _silence(public, done, row)
     if values.s[row] < 0:
         return f"misleads the queries: signed check {values.s[row] / UNIT:.4f}"
     if values.u[row] == 0:
@@ -212,6 +213,13 @@ def _reason(public: PublicTurn, done: Computed, row: int, place: int) -> str:
     if values.v[row] == 0:
         return f"nothing new beside {_neighbour(public, done, row)}"
     return _service(done, row)
+
+
+def _silence(public: PublicTurn, done: Computed, row: int) -> str:
+    """Say why no query hears a record."""
+    if done.values.neighbour[row] == NOTHING:
+        return f"no query has it among its {public.facts.policy.value.top} nearest"
+    return f"too close to {_neighbour(public, done, row)}: cosine {done.values.nearest[row] / ONE:.3f}"
 
 
 def _service(done: Computed, row: int) -> str:
@@ -227,4 +235,7 @@ def _neighbour(public: PublicTurn, done: Computed, row: int) -> str:
     other = int(done.values.neighbour[row])
     if other >= 0:
         return f"the record at place {accepted_places(public.facts)[other]}"
-    return f"reference record {-2 - other}" if other < -1 else "nothing"
+    if other == NOTHING:
+        return "nothing"
+    behind = len(public.facts.reference)
+    return f"reference record {-2 - other}" if -2 - other < behind else f"scoring query {-2 - other - behind}"

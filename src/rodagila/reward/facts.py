@@ -28,7 +28,7 @@ from rodagila.reward.settlement import (
     settle,
 )
 from rodagila.reward.tree import Site, TurnTree, payout_tree, slash_tree, token_tree
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
 
 ACCEPTED = -1
@@ -171,10 +171,11 @@ def target_names(facts: TurnFacts, examples: Examples) -> list[str]:
 
 def value_inputs(facts: TurnFacts) -> ValueInputs:
     """Return what the turn's values follow from."""
-    barred = np.isin(accepted_places(facts), np.array(facts.excluded, dtype=np.int64))
+    slashed = np.isin(accepted_places(facts), np.array(facts.excluded, dtype=np.int64))
     return ValueInputs(
         records=facts.records,
-        barred=barred,
+        turns=np.array([facts.contributions[source].turn for source in accepted_sources(facts)], np.int64),
+        slashed=slashed,
         reference=facts.reference,
         queries=facts.queries,
         weights=facts.weights,

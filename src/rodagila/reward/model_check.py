@@ -13,7 +13,7 @@ from __future__ import annotations
 from rodagila.learn.model import Examples as LabelledVectors
 from rodagila.learn.model import TrainedModel, train
 from rodagila.reward.facts import ModelClaim, TurnFacts, accepted_places, accepted_sources, target_names, training_rows
-from rodagila.value.coverage import Examples
+from rodagila.value.examples import Examples
 
 
 def train_model(facts: TurnFacts) -> TrainedModel:

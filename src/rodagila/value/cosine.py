@@ -33,12 +33,20 @@ def squared_norms(vectors: Int8Array) -> Int64Array:
     return np.asarray(np.einsum("ij,ij->i", wide, wide), dtype=np.int64)
 
 
+def integer_roots(left: Int64Array, right: Int64Array) -> Int64Array:
+    """Return the integer roots of the products of squared norms ; shapes broadcast."""
+    return np.asarray(np.sqrt((left * right).astype(np.float64)).astype(np.int64))
+
+
+def integer_cosines(dots: Int64Array, roots: Int64Array) -> Int64Array:
+    """Return the cosines in units of 2^-30 of ``dots`` over ``roots``, which have one shape."""
+    return np.minimum(np.where(roots > 0, dots * ONE // np.maximum(roots, 1), 0), ONE)
+
+
 def cosines(left: Int8Array, right: Int8Array) -> Int64Array:
     """Return the cosines (n, m) of int8 rows (n, d) and (m, d) in units of 2^-30."""
-    products = np.outer(squared_norms(left), squared_norms(right))
-    roots = np.sqrt(products.astype(np.float64)).astype(np.int64)
-    scaled = dot_products(left, right) * ONE
-    return np.minimum(np.where(roots > 0, scaled // np.maximum(roots, 1), 0), ONE)
+    roots = integer_roots(squared_norms(left)[:, None], squared_norms(right)[None, :])
+    return integer_cosines(dot_products(left, right), roots)
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
