@@ -195,35 +195,6 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Feedback:
-    """What the payer of a receipt says about the answer: kind is rating, preference, click or purchase.
-
-    ``body_hash`` is the hash of the canonical JSON of the kind's own fields.
-    """
-
-    receipt_id: bytes
-    account: str
-    kind: str
-    body_hash: bytes
-
-    TYPES: ClassVar[dict[str, Fields]] = {
-        "Feedback": _fields(
-            ("bytes32", "receiptId"), ("address", "account"), ("string", "kind"), ("bytes32", "bodyHash")
-        )
-    }
-    PRIMARY: ClassVar[str] = "Feedback"
-
-    def as_message(self) -> dict[str, Any]:
-        """Return the EIP-712 message object."""
-        return {
-            "receiptId": self.receipt_id,
-            "account": self.account,
-            "kind": self.kind,
-            "bodyHash": self.body_hash,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Preference:
     """What the payer of an arena call prefers: ``preferred`` is a, b or tie; no good after ``expires``, seconds.
 
@@ -249,6 +220,35 @@ class Preference:
             "account": self.account,
             "preferred": self.preferred,
             "expires": self.expires,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the payer of a receipt says about the answer: kind is rating, preference, click or purchase.
+
+    ``body_hash`` is the hash of the canonical JSON of the kind's own fields.
+    """
+
+    receipt_id: bytes
+    account: str
+    kind: str
+    body_hash: bytes
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "Feedback": _fields(
+            ("bytes32", "receiptId"), ("address", "account"), ("string", "kind"), ("bytes32", "bodyHash")
+        )
+    }
+    PRIMARY: ClassVar[str] = "Feedback"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "receiptId": self.receipt_id,
+            "account": self.account,
+            "kind": self.kind,
+            "bodyHash": self.body_hash,
         }
 
 
