@@ -64,7 +64,8 @@ def test_both_clients_have_one_surface() -> None:
     assert set(ours) == set(theirs)
     calls = {"ask", "chat", "classify", "embeddings", "search"}
     labels = {"batches", "next_task", "open_response", "respond"}
-    assert calls | labels | {"close", "feedback", "models", "receipt", "refund"} == set(ours)
+    arena = {"arena", "ask_two", "prefer", "ratings"}
+    assert calls | labels | arena | {"close", "feedback", "models", "receipt", "refund"} == set(ours)
     assert all(list(ours[name].parameters) == list(theirs[name].parameters) for name in ours)
 
 

@@ -19,7 +19,17 @@ from rodagila.chain.escrow import PAY_TYPES
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core import messages
 from rodagila.core.errors import CODES
-from rodagila.core.messages import Contribution, Domain, Feedback, Manifest, Proof, Receipt, Response, TaskRequest
+from rodagila.core.messages import (
+    Contribution,
+    Domain,
+    Feedback,
+    Manifest,
+    Preference,
+    Proof,
+    Receipt,
+    Response,
+    TaskRequest,
+)
 from rodagila.core.money import PPM
 from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
@@ -32,7 +42,7 @@ from rodagila.value.slots import MIN_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback, TaskRequest, Response)
+MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback, TaskRequest, Response, Preference)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\bRODA_[A-Z]+\b")
 SIGNATURE = re.compile(r"^\s*([A-Z]\w+)\((.+)\)$", re.MULTILINE)

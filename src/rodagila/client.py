@@ -50,13 +50,16 @@ from rodagila.core.errors import (
     Unreachable,
 )
 from rodagila.core.hashing import from_hex, hex0x
-from rodagila.core.messages import Feedback, sign
+from rodagila.core.messages import Feedback, Preference, sign
 from rodagila.market.buyer import MAX_AMOUNT, buyer_transport, buyer_transport_sync
 from rodagila.market.lanes import Lane
-from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH
+from rodagila.market.prices import ARENA, CHAT, CLASSIFY, EMBEDDINGS, SEARCH
 from rodagila.market.receipts import RECEIPT_HEADER, SignedReceipt, decode_receipt, request_hash, response_hash
 
 __all__ = ["AsyncClient", "Client", "Lane", "Reply", "buyer_transport", "buyer_transport_sync"]
+
+PREFER_SECONDS = 3_600
+"""How long a signed preference is good."""
 
 R = TypeVar("R")
 J = TypeVar("J")
@@ -89,6 +92,11 @@ class Reply:
         return str(self.body["choices"][0]["message"]["content"])
 
     @property
+    def answers(self) -> dict[str, str]:
+        """The two answers of an arena call by their sides, a and b."""
+        return {str(entry["side"]): str(entry["text"]) for entry in self.body["answers"]}
+
+    @property
     def hits(self) -> list[dict[str, Any]]:
         """The records of a search, or those that a chat answer cites."""
         return list(self.body["citations"] if "citations" in self.body else self.body["data"])
@@ -102,6 +110,18 @@ class Reply:
     def vectors(self) -> list[list[float]]:
         """The vectors of an embeddings call."""
         return [entry["embedding"] for entry in self.body["data"]]
+
+
+def signed_preference(receipt: SignedReceipt, preferred: str, account: LocalAccount, expires: int) -> dict[str, Any]:
+    """Return the body of ``POST /v1/preferences``; ``expires`` in seconds since 1970."""
+    message = Preference(receipt.id, str(account.address), preferred, expires)
+    return {
+        "receipt_id": hex0x(receipt.id),
+        "account": message.account,
+        "preferred": preferred,
+        "expires": expires,
+        "signature": hex0x(sign(account, receipt.domain, message)),
+    }
 
 
 class _Surface(Generic[R, J]):
@@ -135,6 +155,31 @@ class _Surface(Generic[R, J]):
     def ask(self, model: str, question: str) -> R:
         """Answer one question."""
         return self.chat(model, [{"role": "user", "content": question}])
+
+    def ask_two(self, model: str, question: str) -> R:
+        """Let two models of the DAO's line answer one question, blind; ``prefer`` says which answer is better."""
+        return self._reply(self._paid(ARENA, {"model": model, "question": question}))
+
+    def arena(self, model: str) -> J:
+        """Return the terms of the DAO's arena: models, price, and the commitment to the seed that draws pairs."""
+        return self._json(self._free("GET", f"v1/arena/{model}"))
+
+    def ratings(self, model: str) -> J:
+        """Return the file of the line's ratings; ``rodagila.serve.ratings.checked`` recomputes it."""
+        return self._json(self._free("GET", f"v1/arena/{model}/ratings"))
+
+    def prefer(self, given: Reply | SignedReceipt, preferred: str, seconds: int = PREFER_SECONDS) -> J:
+        """Sign and send which answer of an arena call is better: a, b or tie; good for ``seconds`` from now.
+
+        ``given`` is the call's reply or its receipt.
+        """
+        receipt = given.receipt if isinstance(given, Reply) else given
+        if receipt is None or self._account is None:
+            raise NotAuthorised(
+                "preference_invalid", "Only a paid arena call, with its payer's key, takes preferences."
+            )
+        body = signed_preference(receipt, preferred, self._account, int(time.time()) + seconds)
+        return self._json(self._free("POST", "v1/preferences", body))
 
     def feedback(self, reply: Reply, kind: str, **fields: Any) -> J:
         """Sign and send feedback on a paid reply; ``rodagila.serve.feedback`` lists the kinds and their fields."""

@@ -14,7 +14,7 @@ from eth_utils.address import is_address, to_checksum_address
 
 from rodagila.app.home import Home
 from rodagila.app.progress import Progress
-from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import hex0x
 from rodagila.core.money import format_amount
 from rodagila.core.policy import Policy, RecordRules
@@ -435,6 +435,159 @@ def ask(
         return {"dry_run": True, "dao": dao.name, "price": dao.policy.prices.chat, "payer": _address(home, key)}
     lane = None if channel is None else Lane(*channel)
     return ask_paid(dao, question, home.keys.get(key, passphrase), url, lane)
+
+
+def arena_ask(
+    home: Home,
+    dao_name: str,
+    question: str,
+    key: str,
+    passphrase: str | None,
+    url: str | None,
+    dry_run: bool,
+    channel: tuple[Path, int] | None = None,
+) -> Values:
+    """Let two models of the DAO's line answer, blind; without ``url`` a gateway of this home asks them."""
+    from rodagila.app.arena import ask_two_paid
+    from rodagila.app.daos import dao_named
+    from rodagila.client import Lane
+    from rodagila.market.prices import ARENA, price_of
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        price = price_of(dao.policy.prices, ARENA)
+        return {"dry_run": True, "dao": dao.name, "price": price, "payer": _address(home, key)}
+    lane = None if channel is None else Lane(*channel)
+    return ask_two_paid(dao, question, home.keys.get(key, passphrase), url, lane)
+
+
+def arena_prefer(
+    home: Home, receipt_id: str, preferred: str, key: str, passphrase: str | None, url: str | None, dry_run: bool
+) -> Values:
+    """Say which answer of an arena call was better, signed by the account that paid it."""
+    from rodagila.app.arena import prefer_at, prefer_here
+
+    if dry_run:
+        return {"dry_run": True, "receipt_id": receipt_id, "preferred": preferred, "account": _address(home, key)}
+    account = home.keys.get(key, passphrase)
+    if url is None:
+        return prefer_here(home, receipt_id, preferred, account)
+    return prefer_at(url, receipt_id, preferred, account)
+
+
+def arena_check(path: Path) -> Values:
+    """Recompute a file of ratings from the signed preferences in it."""
+    from rodagila.app.arena import read_ratings
+
+    return {"ok": True, **read_ratings(path)}
+
+
+def model_ratings(home: Home, dao_name: str, out: Path | None) -> Values:
+    """Return the ratings of the DAO's models, and write the file that anyone recomputes them from."""
+    import json
+
+    from rodagila.app.arena import ratings_of
+    from rodagila.app.daos import dao_named
+
+    file = ratings_of(dao_named(home, dao_name))
+    if out is not None:
+        try:
+            with out.open("x", encoding="utf-8") as target:
+                json.dump(file, target)
+        except FileExistsError as error:
+            raise Conflict("file_exists", f"{out} exists; nothing was written.", hint="Name another file.") from error
+        except OSError as error:
+            raise InvalidInput("file_unreadable", f"{out} cannot be written: {error.strerror}.") from error
+    return {"dao": dao_name, "preferences": len(file["preferences"]), **file["result"]}
+
+
+def evaluator_stake(home: Home, dao_name: str, key: str, passphrase: str | None, amount: int, dry_run: bool) -> Values:
+    """Put down an evaluator's stake."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "amount": amount}
+    return evaluators.put_down_stake(dao, home.keys.get(key, passphrase), amount)
+
+
+def evaluator_open(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    subject: str,
+    terms: tuple[int, int, int],
+    dry_run: bool,
+) -> Values:
+    """Open a round; ``terms`` are the seconds for commitments and for reveals, and the least stake that is heard."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "subject": subject}
+    return evaluators.open_round(dao, home.keys.get(key, passphrase), subject, *terms)
+
+
+def evaluator_commit(
+    home: Home, dao_name: str, key: str, passphrase: str | None, round: str, said: int | Path, dry_run: bool
+) -> Values:
+    """Commit to a score, or to the weights in a file."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.commit_score(dao, account, round, said)
+    return evaluators.commit_weights(dao, account, round, said)
+
+
+def evaluator_reveal(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    round: str,
+    said: int | Path,
+    out: Path | None,
+    dry_run: bool,
+) -> Values:
+    """Open a commitment; weights are written to the new file ``out``, which others rank models by."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.reveal_score(dao, account, round, said)
+    assert out is not None
+    return evaluators.reveal_weights(dao, account, round, said, out)
+
+
+def evaluator_consensus(home: Home, dao_name: str, round: str, closer: str | None, passphrase: str | None) -> Values:
+    """Return what a round says; ``closer`` names the key that puts its median on the ledger."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    account = None if closer is None else home.keys.get(closer, passphrase)
+    return evaluators.consensus(dao_named(home, dao_name), round, account)
+
+
+def evaluator_rank(
+    home: Home, dao_name: str, round: str, files: Sequence[Path], previous: Path | None, out: Path | None
+) -> Values:
+    """Rank models by evaluators' opened weights."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    return evaluators.ranking(dao_named(home, dao_name), round, files, previous, out)
 
 
 def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:

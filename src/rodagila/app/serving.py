@@ -14,6 +14,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from rodagila.app.arena import HomeLine, HomeRatings, arena_of
 from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
@@ -114,6 +115,8 @@ class Gateway:
             FeedbackBook(self.home.database, calls),
             tasks=desk_of(self.home),
             clock=self.home.clock,
+            arena=arena_of(self.home, daos[0].account("gateway"), HomeLine(self.home, self.catalogue)),
+            ratings=HomeRatings(self.home),
         )
         return create_app(self.context)
 

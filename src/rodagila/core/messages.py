@@ -195,6 +195,35 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """What the payer of an arena call prefers: ``preferred`` is a, b or tie; no good after ``expires``, seconds.
+
+    The receipt is its nonce: one paid call takes one preference.
+    """
+
+    receipt_id: bytes
+    account: str
+    preferred: str
+    expires: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "Preference": _fields(
+            ("bytes32", "receiptId"), ("address", "account"), ("string", "preferred"), ("uint64", "expires")
+        )
+    }
+    PRIMARY: ClassVar[str] = "Preference"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "receiptId": self.receipt_id,
+            "account": self.account,
+            "preferred": self.preferred,
+            "expires": self.expires,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Feedback:
     """What the payer of a receipt says about the answer: kind is rating, preference, click or purchase.
 

@@ -181,6 +181,37 @@ channel_cursor = Table(
 )
 """One row: up to which block the events of channels were followed."""
 
+roster = Table(
+    "roster",
+    metadata,
+    Column("commitment", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("gold_ppm", Integer, nullable=False),
+    Column("prefer_seconds", BigInteger, nullable=False),
+    Column("opened", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=True),
+    UniqueConstraint("dao", "number"),
+)
+"""Models of one DAO that met in the arena from ``opened`` to ``closed``, as a JSON list; ``commitment`` is the hash of
+the seed that drew their pairs."""
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("receipt_id", String(64), nullable=False, unique=True),
+    Column("account", String(42), nullable=False),
+    Column("preferred", String(3), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("signature", String(130), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+"""Signed preferences on calls of the arena; what each call showed is kept with the call."""
+
 feedback = Table(
     "feedback",
     metadata,

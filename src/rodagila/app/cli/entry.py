@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import click
 
+from rodagila.app.cli.arena import arena
 from rodagila.app.cli.ask import ask
 from rodagila.app.cli.audit import audit
 from rodagila.app.cli.channel import channel
@@ -24,6 +25,7 @@ from rodagila.app.cli.dao import dao
 from rodagila.app.cli.dataset import dataset
 from rodagila.app.cli.demo import demo
 from rodagila.app.cli.doctor import doctor
+from rodagila.app.cli.evaluator import evaluator
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
@@ -54,6 +56,8 @@ COMMANDS = (
     proposal,
     model,
     ask,
+    arena,
+    evaluator,
     channel,
     serve,
     ledger,
