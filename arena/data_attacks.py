@@ -15,11 +15,10 @@ from arena import paraphrase
 from arena.rating_attacks import spam_share
 from arena.texts import embed
 from arena.world import THIEF, Part, Played, World, plant, unit
-from rodagila.core.policy import ValueRules
 from rodagila.core.vectors import quantise
 from rodagila.learn.head import Head, predict
 from rodagila.value.cosine import ONE
-from rodagila.value.examples import Examples
+from rodagila.value.examples import Examples, together
 from rodagila.value.ocis import ValueInputs, value_records
 from rodagila.value.slots import slot_threshold
 
@@ -27,11 +26,6 @@ Measures = dict[str, tuple[float, float]]
 COPIED = 0.3  # of the corpus
 TRIGGER = "zxq vobnit"
 RATING_SHARE = 0.1  # of the pools goes to raters in row 26
-
-
-def together(*parts: Examples) -> Examples:
-    """Return the examples of all ``parts`` in order."""
-    return Examples(np.vstack([p.vectors for p in parts]), np.concatenate([p.targets for p in parts]))
 
 
 def of_texts(texts: Sequence[str], labels: np.ndarray) -> Examples:
@@ -117,7 +111,8 @@ def _worth_most(world: World, seen: Examples, offered: Examples, count: int) -> 
     guesses = world.examples(world.spare[-min(len(world.spare) // 2, 500) :])
     records = together(seen, offered)
     barred, ones = np.zeros(len(records), np.bool_), np.ones(len(guesses), np.int64)
-    values = value_records(ValueInputs(records, barred, world.reference, guesses, ones, ValueRules()))
+    turns = np.repeat([1, 2], [len(seen), len(offered)])
+    values = value_records(ValueInputs(records, turns, barred, world.reference, guesses, ones, world.rules))
     worth = np.array([v if s >= 0 else 0 for v, s in zip(values.v, values.s.tolist(), strict=True)], dtype=float)
     return np.sort(np.argsort(-worth[len(seen) :], kind="stable")[:count])
 
@@ -189,7 +184,7 @@ def copying(world: World) -> Measures:
 
 def paraphrasing(world: World) -> Measures:
     """Row 3: planted cosines, and rewritten by rule."""
-    theta = slot_threshold(world.reference.vectors, world.examples(world.query_rows[0]).vectors, ValueRules()) / ONE
+    theta = slot_threshold(world.reference.vectors, world.examples(world.query_rows[0]).vectors, world.rules) / ONE
     found = {f"3 cos {cosine}": excess(world, planted(world, cosine)) for cosine in (0.97, 0.93, 0.86)}
     found["3 below theta"] = excess(world, planted(world, theta - 0.002))
     found["3 words"] = excess(world, rewritten(world, lambda text, _: paraphrase.substituted(text)))

@@ -59,8 +59,8 @@ def washed(seed: int, points: int) -> np.ndarray:
         return np.array([by_text[text] for text in texts])  # type: ignore[attr-defined]
 
     def values(weights: tuple[int, ...]) -> ValueResult:
-        barred, none = np.zeros(RECORDS, np.bool_), records.take(slice(0, 0))
-        return value_records(ValueInputs(records, barred, none, queries, np.array(weights), ValueRules()))
+        turns, none = np.ones(RECORDS, np.int64), records.take(slice(0, 0))
+        return value_records(ValueInputs(records, turns, turns == 0, none, queries, np.array(weights), ValueRules()))
 
     before, price, found = values((1,) * QUERIES), policy.prices.search, []
     for _ in range(points):

@@ -18,7 +18,8 @@ from itertools import cycle
 
 import numpy as np
 
-from arena.texts import Corpus
+from arena.texts import Corpus, embed
+from rodagila.app.holdings import phrases
 from rodagila.core.hashing import keccak
 from rodagila.core.money import PPM
 from rodagila.core.policy import BondRules, CheckRules, ValueRules
@@ -28,7 +29,7 @@ from rodagila.learn.evaluation import classify_outcomes
 from rodagila.learn.head import Head, solve, statistics
 from rodagila.prove.duplicates import SeenRecords
 from rodagila.reward.settlement import BondedContribution, SettlementInputs, settle
-from rodagila.value.examples import Examples
+from rodagila.value.examples import Examples, together
 from rodagila.value.ocis import ValueInputs, value_records
 
 POOL = 10**12
@@ -107,11 +108,17 @@ class World:
         self.query_rows = np.split(queries, size.turns)
         self._known: dict[bytes, tuple[list[int], list[int]]] = {}
         self._flags: dict[tuple[str, int], list[bool]] = {}
-        self.reference = self.examples(self.reference_rows)
+        self.reference = together(self.examples(self.reference_rows), self._phrases())
 
     def examples(self, rows: Int64Array) -> Examples:
         """Return the corpus's vectors and labels at ``rows``."""
         return Examples(self.corpus.vectors[rows], self.corpus.labels[rows])
+
+    def _phrases(self) -> Examples:
+        """Return what a DAO's launch adds to its reference: phrases of every label's name."""
+        texts, labels = zip(*phrases(self.corpus.names), strict=True)
+        codes = {name: code for code, name in enumerate(self.corpus.names)}
+        return Examples(embed(texts), np.array([codes[label] for label in labels], np.int64))
 
     def texts(self, rows: Int64Array) -> tuple[str, ...]:
         """Return the corpus's texts at ``rows``."""
@@ -166,7 +173,8 @@ class World:
             excluded += [False] * (len(source) - len(excluded))
             records = Examples(np.vstack(vectors), np.concatenate(labels))
             closed = np.array(barred) | np.array(excluded)
-            values = self._values(records, np.array(barred), np.array(excluded), reference, turn)
+            turns = [given[at].turn for at in source]
+            values = self._values(records, turns, np.array(barred), np.array(excluded), reference)
             done = settle(SettlementInputs(turn, POOL, PPM, tuple(given), source, values[0], values[1], {}, 0, {}))
             owner_of = {contribution.id: contribution.owner for contribution in given}
             for owner, amount in done.payouts.items():
@@ -202,14 +210,14 @@ class World:
                 place += len(part.examples)
 
     def _values(
-        self, records: Examples, barred: np.ndarray, slashed: np.ndarray, reference: Examples, turn: int
+        self, records: Examples, turns: list[int], barred: np.ndarray, slashed: np.ndarray, reference: Examples
     ) -> tuple[list[int], list[int]]:
         """Return v and s of every record; textual duplicates, which no proof accepts, have none."""
-        queries = self.examples(self.query_rows[turn - 1])
-        key = keccak(b"".join(part.tobytes() for part in (*_bytes(records), barred, slashed, *_bytes(reference))))
+        queries, since = self.examples(self.query_rows[turns[-1] - 1]), np.array(turns)
+        key = keccak(b"".join(x.tobytes() for x in (*_bytes(records), since, barred, slashed, *_bytes(reference))))
         if key not in self._known:
             ones, kept = np.ones(len(queries), np.int64), np.flatnonzero(~barred)
-            accepted = ValueInputs(records.take(kept), slashed[kept], reference, queries, ones, self.rules)
+            accepted = ValueInputs(records.take(kept), since[kept], slashed[kept], reference, queries, ones, self.rules)
             found, v, s = value_records(accepted), [0] * len(records), [0] * len(records)
             for at, row in enumerate(kept.tolist()):
                 v[row], s[row] = found.v[at], int(found.s[at])

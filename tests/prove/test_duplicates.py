@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,17 @@ from hypothesis import strategies as st
 
 from rodagila.core.records import Record
 from rodagila.core.vectors import Int8Array
-from rodagila.prove.duplicates import SeenRecords, cosine_ppm, highest_cosines, jaccard_of, normalised, shingles
+from rodagila.prove import duplicates
+from rodagila.prove.duplicates import (
+    SeenRecords,
+    cosine_ppm,
+    duplicates_among,
+    highest_cosines,
+    jaccard_of,
+    normalised,
+    shingles,
+    text_key,
+)
 
 FLAT: Int8Array = np.ones(4, dtype=np.int8)
 LIMIT = 800_000
@@ -153,3 +166,87 @@ def test_many_records_are_kept() -> None:
     assert len(seen) == 700
     assert seen.nearest_ppm(np.array([FLAT]), before=700) == [1_000_000]
     assert cosine_ppm(-5, 25) == -1_000_000
+
+
+def one_by_one(texts: list[str], limit: int) -> list[int | None]:
+    """Return each text's original by asking and adding in turn, as the checks of a contribution do."""
+    seen, found = SeenRecords(), list[int | None]()
+    for place, text in enumerate(texts):
+        found.append(seen.duplicate_of(Record(text), before=place, jaccard_ppm=limit))
+        if found[-1] is None:
+            seen.add(place, Record(text), FLAT)
+    return found
+
+
+def brute_force(texts: list[str], limit: int) -> list[int | None]:
+    """Return each text's original by comparing it with every text that was kept."""
+    kept: dict[int, tuple[bytes, frozenset[int]]] = {}
+    found = list[int | None]()
+    for place, text in enumerate(texts):
+        key, own = text_key(text), shingles(text)
+        same = [at for at, (other, _) in kept.items() if other == key]
+        near = [at for at, (_, other) in kept.items() if jaccard_of(own, other) >= limit]
+        found.append(min(same, default=min(near, default=None)))
+        if found[-1] is None:
+            kept[place] = key, own
+    return found
+
+
+def varied(texts: list[str], seed: int) -> list[str]:
+    """Return the texts with near and exact copies of a third of them, shuffled."""
+    rng = np.random.default_rng(seed)
+    copies = []
+    for at in rng.integers(0, len(texts), len(texts) // 3).tolist():
+        words = texts[at].split()
+        place = int(rng.integers(len(words) + 1))
+        copies.append(" ".join([*words[:place], *["and", "", "or"][: int(rng.integers(3))], *words[place:]]))
+    every = texts + copies
+    return [every[at] for at in rng.permutation(len(every)).tolist()]
+
+
+def test_many_at_once_are_judged_as_one_by_one_and_as_by_brute_force(shared_data: Path) -> None:
+    queries = [text for text, _ in json.loads((shared_data / "clinc150/data_full.json").read_text())["train"]]
+    with gzip.open(shared_data / "newsgroups/posts.jsonl.gz", "rt", encoding="utf-8") as lines:
+        posts = [json.loads(line)["text"] for line in lines]
+    texts = varied(queries[:1_100:2] + posts[:150], seed=3)
+    found = duplicates_among(texts, LIMIT)
+    assert found == one_by_one(texts, LIMIT) == brute_force(texts, LIMIT)
+    assert sum(original is not None for original in found) > len(texts) // 8
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=9).map(" ".join), max_size=30),
+    st.integers(1, 9),
+    st.sampled_from([1, 5, 100_000]),
+    st.sampled_from([500_000, LIMIT, 1_000_000]),
+)
+def test_the_size_of_blocks_changes_nothing(texts: list[str], block: int, pairs: int, limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "BLOCK", block)
+        patch.setattr(duplicates, "PAIRS", pairs)
+        assert duplicates_among(texts, limit) == one_by_one(texts, limit)
+
+
+def test_many_records_are_added_as_one_by_one() -> None:
+    texts = [f"text {number % 7} with some words {number % 5}" for number in range(40)]
+    places = [3 * (number % 30) - 9 for number in range(40)]  # some twice
+    vectors: Int8Array = np.random.default_rng(0).integers(-9, 9, (40, 4)).astype(np.int8)
+    one, many = SeenRecords(), SeenRecords()
+    for place, text, vector in zip(places, texts, vectors, strict=True):
+        one.add(place, Record(text), vector)
+    many.add_all(places, [Record(text) for text in texts], vectors)
+    assert len(one) == len(many) == 30 and 0 in many
+    for before in range(-10, 100, 7):
+        assert one.nearest_ppm(vectors, before=before) == many.nearest_ppm(vectors, before=before)
+        for text in texts[:14]:
+            asked = [seen.duplicate_of(Record(text), before=before, jaccard_ppm=LIMIT) for seen in (one, many)]
+            assert asked[0] == asked[1]
+
+
+@settings(max_examples=30)
+@given(left=ROWS, right=ROWS, cells=st.integers(1, 20))
+def test_cosines_are_the_same_in_blocks_of_any_size(left: list[list[int]], right: list[list[int]], cells: int) -> None:
+    whole = highest_cosines(np.array(left, np.int8), np.array(right, np.int8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "CELLS", cells)
+        assert highest_cosines(np.array(left, np.int8), np.array(right, np.int8)) == whole

@@ -73,6 +73,7 @@ def run(seed: int) -> tuple[dict[str, int], dict[str, int], set[str]]:
         values = value_records(
             ValueInputs(
                 Examples(quantise(rows), labels),
+                np.array([given[at].turn for at in source]),
                 np.zeros(len(rows), dtype=bool),
                 Examples(quantise(reference[0]), reference[1]),
                 Examples(quantise(queries), targets),

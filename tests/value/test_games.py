@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rodagila.core.errors import InvalidInput
+from rodagila.value import nearest
 from rodagila.value.first_order import train_and_value
 from rodagila.value.games import (
     FunctionUtility,
@@ -24,7 +25,7 @@ from rodagila.value.games import (
     permutation_shapley,
     within_error,
 )
-from rodagila.value.nearest import knn_shapley, owner_nearest_shapley, threshold_knn_shapley
+from rodagila.value.nearest import knn_shapley, knn_shapley_of, owner_nearest_shapley, threshold_knn_shapley
 
 SEEDS = st.integers(0, 100_000)
 
@@ -174,6 +175,62 @@ def test_knn_values_are_those_of_brute_force(seed: int, count: int, queries: int
     np.testing.assert_allclose(knn_shapley(distances, agree, k).values, brute.values, atol=1e-12)
 
 
+@given(SEEDS, st.integers(1, 7), st.integers(1, 4), st.integers(1, 9))
+@settings(max_examples=40)
+def test_knn_values_from_vectors_are_those_of_brute_force(seed: int, count: int, queries: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    records, asked = (rng.integers(-2, 3, (rows, 3)).astype(np.int8) for rows in (count, queries))  # with ties
+    targets, wanted = rng.integers(0, 3, count), rng.integers(0, 3, queries)
+    squared = ((asked[:, None].astype(int) - records[None].astype(int)) ** 2).sum(axis=2)
+    brute = exact_shapley(nearest_worth(squared, wanted[:, None] == targets, k))
+    np.testing.assert_allclose(knn_shapley_of(records, targets, asked, wanted, k).values, brute.values, atol=1e-12)
+
+
+def by_recursion(distances: np.ndarray, agree: np.ndarray, k: int) -> np.ndarray:
+    """Return the values as the paper writes them, rank by rank from the last one."""
+    total = np.zeros(distances.shape[1])
+    for row, hits in zip(distances, agree.astype(float), strict=True):
+        order = sorted(range(len(row)), key=lambda place: (row[place], place))
+        value = hits[order[-1]] / max(k, len(row))
+        total[order[-1]] += value
+        for rank in range(len(row) - 1, 0, -1):
+            value += (hits[order[rank - 1]] - hits[order[rank]]) / max(k, rank)
+            total[order[rank - 1]] += value
+    return total / len(distances)
+
+
+@pytest.mark.parametrize("kind", ["ties", "close", "wide", "int8", "float32"])
+def test_many_records_and_queries_have_the_values_of_the_recursion(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    base = rng.normal(size=(40, 3_000))
+    drawn = {
+        "ties": rng.integers(-3, 3, base.shape) * -0.0 + rng.integers(-9, 9, base.shape),
+        "close": 1 + 2.0**-52 * rng.integers(0, 900, base.shape),  # differ in their lowest bits alone
+        "wide": base * 10.0 ** rng.integers(-300, 300, base.shape),
+        "int8": rng.integers(-127, 128, base.shape).astype(np.int8),
+        "float32": base.astype(np.float32),
+    }[kind]
+    agree = rng.random(base.shape) < 0.2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "CELLS", 17 * 3_000)
+        found = knn_shapley(drawn, agree, 5).values
+    np.testing.assert_allclose(found, by_recursion(drawn, agree, 5), atol=1e-14)
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    distances, agree = draw(3, 60, 4_000)
+    alone = knn_shapley(distances, agree, 5).values
+    for cores in (1, 3):
+        monkeypatch.setattr(nearest, "_cores", lambda cores=cores: cores)
+        assert (knn_shapley(distances, agree, 5).values == alone).all()
+
+
+@given(st.lists(st.floats(allow_nan=False, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1 + 2**-52]), max_size=40))
+def test_the_fast_order_is_the_stable_order(distances: list[float]) -> None:
+    row = np.array(distances, np.float64)
+    assert nearest._order(row).tolist() == np.argsort(row, kind="stable").tolist()
+
+
 @given(SEEDS, st.integers(1, 7), st.integers(1, 4), st.integers(1, 5))
 @settings(max_examples=40)
 def test_threshold_values_are_those_of_brute_force(seed: int, count: int, queries: int, classes: int) -> None:
@@ -212,6 +269,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         knn_shapley(np.zeros((2, 3)), np.zeros((3, 2), bool), 1)
     with pytest.raises(InvalidInput, match="without a gap"):
         owner_nearest_shapley(np.zeros((1, 2)), np.zeros((1, 2), bool), np.array([0, 2]))
+    with pytest.raises(InvalidInput, match="the 0 nearest"):
+        knn_shapley(np.zeros((1, 2)), np.zeros((1, 2), bool), 0)
+    with pytest.raises(InvalidInput, match="not a number"):
+        knn_shapley(np.array([[0.0, np.nan]]), np.zeros((1, 2), bool), 1)
+    with pytest.raises(InvalidInput, match="must fit together"):
+        knn_shapley_of(np.zeros((3, 2)), np.zeros(2), np.zeros((1, 2)), np.zeros(1), 1)
 
 
 def softmax_run(seed: int, count: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

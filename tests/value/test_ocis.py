@@ -43,7 +43,8 @@ def draw_inputs(
     wrong = rng.random(records) < 0.15
     data = Examples(data.vectors, np.where(wrong, (data.targets + 1) % 5, data.targets))
     slashed = rng.random(records) < 0.1
-    return ValueInputs(data, slashed, some(reference), some(queries), rng.integers(1, 5, queries), rules)
+    turns = np.sort(rng.integers(1, 4, records))
+    return ValueInputs(data, turns, slashed, some(reference), some(queries), rng.integers(1, 5, queries), rules)
 
 
 def draw_rules(seed: int) -> ValueRules:
@@ -55,6 +56,7 @@ def draw_rules(seed: int) -> ValueRules:
         novelty_ppm=int(rng.integers(1, 60)) * 10_000,
         coverage_k=int(rng.integers(1, 5)),
         check_k=int(rng.integers(1, 6)),
+        query_percentile=int(rng.integers(1, 101)),
     )
 
 
@@ -74,11 +76,16 @@ class Plain:
         self.heard = [sorted(slots, key=lambda i: (-row[i], i))[: rules.top] for row in self.cosine]
         self.tau = self._tau()
         self.u, self.s, self.frontiers = [0] * self.count, [0] * self.count, []
+        added = [self._cover(query, weight) for query, weight in enumerate(inputs.weights.tolist())]
+        totals = [sum(parts.values()) for parts in added if parts]
+        cap = percentile(np.array(totals), rules.query_percentile) if totals else 0
         for query, weight in enumerate(inputs.weights.tolist()):
-            self._cover(query, weight)
             self._check(query, weight)
+            total = sum(added[query].values())
+            for i, part in added[query].items():
+                self.u[i] += weight * (part if total <= cap else part * cap // total)
         fresh = [min(ONE, max(0, (ONE - near) * 10**6 // rules.novelty_ppm)) for near in self.nearest]
-        self.v = tuple(a * b for a, b in zip(fresh, self.u, strict=True))
+        self.v = tuple(a * a // ONE * b for a, b in zip(fresh, self.u, strict=True))
 
     def agrees(self, query: int, target: int) -> bool:
         return bool(self.inputs.queries.targets[query] >= 0 and self.inputs.queries.targets[query] == target)
@@ -89,9 +96,10 @@ class Plain:
 
     def _slots(self, theta: int) -> tuple[list[bool], list[int]]:
         records, slot, nearest = self.inputs.records, [False] * self.count, [0] * self.count
-        between = cosines(records.vectors, together(self.inputs.reference, records).vectors).tolist()
+        front = together(self.inputs.reference, self.inputs.queries)
+        between = cosines(records.vectors, together(front, records).vectors).tolist()
         for i in range(self.count):
-            behind = len(self.inputs.reference)
+            behind = len(front)
             standing = [*range(behind)]
             for j in range(i):
                 if slot[j] or (self.inputs.slashed[j] and records.targets[j] == records.targets[i]):
@@ -115,19 +123,17 @@ class Plain:
     def gain(self, cosine: int) -> int:
         return max(cosine - self.tau, 0) * ONE // (ONE - self.tau)
 
-    def _cover(self, query: int, weight: int) -> None:
-        size, targets = self.inputs.rules.coverage_k, self.inputs.reference.targets
-        given = [
-            self.gain(c) + self.delta for c, t in zip(self.given[query], targets, strict=True) if self.agrees(query, t)
-        ]
-        frontier = sorted(given)[-size:]
+    def _cover(self, query: int, weight: int) -> dict[int, int]:
+        size, added = self.inputs.rules.coverage_k, {}
+        frontier = sorted(self.gain(c) + self.delta for c in self.of_reference(query))[-size:]
         frontier += [min(frontier, default=0)] * (size - len(frontier))
-        for i in sorted(self.heard[query]):
-            offered = self.gain(self.cosine[query][i])
-            if self.agrees(query, self.inputs.records.targets[i]) and offered > min(frontier):
-                self.u[i] += weight * (offered - min(frontier))
-                frontier[frontier.index(min(frontier))] = offered
+        offered = {i: self.gain(self.cosine[query][i]) for i in self.heard[query]}
+        for i in sorted(offered, key=lambda i: (self.inputs.turns[i], -offered[i], i)):
+            if self.agrees(query, self.inputs.records.targets[i]) and offered[i] > min(frontier):
+                added[i] = offered[i] - min(frontier)
+                frontier[frontier.index(min(frontier))] = offered[i]
         self.frontiers.append(weight * sum(frontier))
+        return added
 
     def _check(self, query: int, weight: int) -> None:
         heard, k = self.heard[query], self.inputs.rules.check_k
@@ -157,7 +163,8 @@ def test_values_are_those_of_the_plain_rule(seed: int, records: int, queries: in
 @settings(max_examples=60, deadline=None)
 def test_contributions_telescope_to_the_rise_of_utility(seed: int, records: int, queries: int, reference: int) -> None:
     found = value_records(draw_inputs(seed, records, queries, reference))
-    assert int(found.u.sum()) == found.utility_after - found.utility_before
+    assert found.added == found.utility_after - found.utility_before
+    assert found.u.sum() <= found.added
 
 
 @given(SEEDS, st.integers(0, 39))
@@ -167,7 +174,9 @@ def test_a_later_copy_of_a_slot_earns_nothing_and_changes_nothing_for_others(see
     before = value_records(inputs)
     row = int(np.flatnonzero(before.slot)[row % before.slot.sum()])
     copied = together(inputs.records, inputs.records.take([row]))
-    after = value_records(replace(inputs, records=copied, slashed=np.append(inputs.slashed, False)))
+    after = value_records(
+        replace(inputs, records=copied, turns=np.append(inputs.turns, 3), slashed=np.append(inputs.slashed, False))
+    )
     assert after.v[:-1] == before.v and after.v[-1] == 0
     assert after.s.tolist() == [*before.s.tolist(), 0]
     assert (after.theta, after.tau) == (before.theta, before.tau)
@@ -181,7 +190,9 @@ def test_removing_records_that_are_stopped_changes_nothing_for_others(seed: int)
     before = value_records(inputs)
     kept = np.ones(len(before.slot), dtype=bool)
     kept[before.stopped] = False
-    after = value_records(replace(inputs, records=inputs.records.take(kept), slashed=inputs.slashed[kept]))
+    after = value_records(
+        replace(inputs, records=inputs.records.take(kept), turns=inputs.turns[kept], slashed=inputs.slashed[kept])
+    )
     assert after.v == tuple(v for v, keep in zip(before.v, kept, strict=True) if keep)
     assert after.s.tolist() == before.s[kept].tolist()
 
@@ -195,9 +206,10 @@ def test_who_repeats_what_was_slashed_is_stopped_and_who_corrects_it_is_paid() -
     """The first record was slashed in an earlier turn; one says it again, one says it with the right target."""
     text = [100, 10]
     records, reference = of_pairs((text, 5), (text, 5), (text, 1)), of_pairs(([0, 100], 2))
-    queries = of_pairs(([100, 0], 1), ([60, 80], 2))  # the second sets tau to .8
+    queries = of_pairs(([80, 60], 1), ([-60, 80], 2))  # the second sets tau to .8
     slashed = np.array([True, False, False])
-    found = value_records(ValueInputs(records, slashed, reference, queries, np.ones(2, np.int64), RULES))
+    turns, ones = np.array([1, 2, 2]), np.ones(2, np.int64)
+    found = value_records(ValueInputs(records, turns, slashed, reference, queries, ones, RULES))
     assert found.slot.tolist() == [False, False, True]
     assert found.stopped.tolist() == [1] and found.neighbour[1] == 0
     assert [v > 0 for v in found.v] == [False, False, True]
@@ -205,10 +217,14 @@ def test_who_repeats_what_was_slashed_is_stopped_and_who_corrects_it_is_paid() -
 
 def test_a_reference_of_few_records_sets_the_price_of_all_places() -> None:
     """With one reference record for a target, what is no better than it earns nothing, though places are free."""
-    reference = of_pairs(([80, 60], 1), ([0, 60], 3))
-    records = of_pairs(([80, -60], 1), ([98, 20], 1))
-    queries = of_pairs(([100, 0], 1), ([80, 60], 3))  # the second sets tau to .6
-    found = value_records(ValueInputs(records, np.zeros(2, np.bool_), reference, queries, np.ones(2, np.int64), RULES))
+    reference = of_pairs(([80, 60, 0], 1), ([0, 60, 0], 3))
+    records = of_pairs(([80, -60, 0], 1), ([90, 0, 44], 1))
+    queries = of_pairs(([100, 0, 0], 1), ([-80, 60, 0], 3))  # the second sets tau to .6
+    found = value_records(
+        ValueInputs(
+            records, np.ones(2, np.int64), np.zeros(2, np.bool_), reference, queries, np.ones(2, np.int64), RULES
+        )
+    )
     assert [u > 0 for u in found.u.tolist()] == [False, True]
 
 
@@ -254,7 +270,14 @@ def test_wrong_labels_are_negative_and_right_ones_are_not() -> None:
     records = Examples(truth.vectors, given_labels)
     asked = inputs.queries.take(slice(60, 150))
     found = value_records(
-        replace(inputs, records=records, slashed=np.zeros(60, dtype=bool), queries=asked, weights=np.ones(90, np.int64))
+        replace(
+            inputs,
+            records=records,
+            turns=np.ones(60, np.int64),
+            slashed=np.zeros(60, dtype=bool),
+            queries=asked,
+            weights=np.ones(90, np.int64),
+        )
     )
     slashed = found.s < 0
     assert slashed[wrong].mean() > 0.8
@@ -316,7 +339,9 @@ def test_the_threshold_is_the_cap_unless_the_dao_has_enough_texts_of_its_own() -
 
 def test_values_without_records_or_without_queries_are_empty_or_zero() -> None:
     inputs = draw_inputs(1)
-    nobody: ValueResult = value_records(replace(inputs, records=inputs.records.take([]), slashed=inputs.slashed[:0]))
+    nobody: ValueResult = value_records(
+        replace(inputs, records=inputs.records.take([]), turns=inputs.turns[:0], slashed=inputs.slashed[:0])
+    )
     assert nobody.v == () and nobody.utility_before == nobody.utility_after
     unasked = value_records(replace(inputs, queries=inputs.queries.take([]), weights=inputs.weights[:0]))
     assert not any(unasked.v) and not unasked.s.any()
@@ -326,6 +351,8 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
     inputs = draw_inputs(1)
     bad = [
         {"slashed": inputs.slashed[:-1]},
+        {"turns": inputs.turns[:-1]},
+        {"turns": inputs.turns[::-1]},
         {"weights": inputs.weights * 0},
         {"weights": inputs.weights * 10**6},
         {"task": "dream"},

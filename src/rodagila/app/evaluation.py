@@ -43,10 +43,8 @@ def _seen(dao: Dao, book: Book) -> SeenRecords:
     """Return what came before: the reference corpus under negative places, and every accepted record."""
     seen = SeenRecords()
     reference = dao.holdings().reference
-    for index, (record, vector) in enumerate(zip(reference, embed(dao, reference), strict=True)):
-        seen.add(index - len(reference), record, vector)
-    for place, record, vector in zip(book.places, book.records, book.vectors, strict=True):
-        seen.add(place, record, vector)
+    seen.add_all(range(-len(reference), 0), reference, embed(dao, reference))
+    seen.add_all(book.places, book.records, book.vectors)
     return seen
 
 

@@ -7,8 +7,9 @@ queries decide pay, gate queries measure the model; the two are disjoint, so tha
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from eth_account.signers.local import LocalAccount
 
@@ -25,6 +26,28 @@ class Holdings:
     reference: tuple[Record, ...]
     scoring: tuple[Record, ...]
     gate: tuple[Record, ...]
+
+
+PHRASES = ("{}", "about {}", "how do i do {}", "i need {}", "please tell me about {}")
+"""What anybody can write who knows no more than a label's name."""
+
+
+def phrases(labels: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (text, label) of every phrase about every one of ``labels``, sorted."""
+    names = {label: " ".join(re.sub(r"[_.\-/]+", " ", label).split()) for label in sorted(set(labels)) if label}
+    return [(phrase.format(name), label) for label, name in names.items() if name for phrase in PHRASES]
+
+
+def with_phrases(holdings: Holdings) -> Holdings:
+    """Return ``holdings`` whose reference says of every label what its name says, so that filler repeats it.
+
+    On CLINC150 an owner who sends such phrases ahead of everybody takes 12 to 14 points of the pool from a reference of
+    300 records, and about 2 once the treasury owns five phrases of each label (``python -m arena.run``, row 4).
+    """
+    labels = [record.label for part in (holdings.reference, holdings.scoring, holdings.gate) for record in part]
+    known = {record.text for record in holdings.reference}
+    added = [Record(text, label) for text, label in phrases(label or "" for label in labels) if text not in known]
+    return replace(holdings, reference=(*holdings.reference, *added))
 
 
 def split_queries(queries: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

@@ -61,7 +61,7 @@ def dao_new(
     ``founders`` is the address or the key's name of the account that receives the founders' tokens.
     """
     from rodagila.app.daos import dao_named, dao_rows, launch, require_new
-    from rodagila.app.holdings import Holdings, split_queries
+    from rodagila.app.holdings import Holdings, split_queries, with_phrases
     from rodagila.app.turn import begin_turn
     from rodagila.app.turns import turn_rows
 
@@ -79,6 +79,8 @@ def dao_new(
         )
     scoring, gate = split_queries(_texts(queries))
     holdings = Holdings(tuple(_texts(reference)) if reference else (), scoring, gate)
+    if policy.model.task == "classify":
+        holdings = with_phrases(holdings)
 
     def _new_or_left(role: str) -> LocalAccount:
         # A launch that was killed or refused half-way left keys that no DAO uses; their name must not block the next.

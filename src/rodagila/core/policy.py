@@ -48,6 +48,7 @@ class ValueRules:
     check_k: int = 10
     top: int = 256
     tau_percentile: int = 10
+    query_percentile: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,14 @@ class PoolRules:
 
 @dataclass(frozen=True, slots=True)
 class BondRules:
-    """Bond per record: ``multiplier`` x trailing mean pay of a record, ``newcomer_multiplier`` for newcomers."""
+    """Bond per record: ``multiplier`` x trailing mean pay of a record, ``newcomer_multiplier`` for newcomers.
+
+    A smaller multiplier for newcomers rewards who splits into many of them, so the defaults are equal; and 1, because
+    more would lock several turns of a newcomer's own pay.
+    """
 
     initial: int = 1_000
-    multiplier: int = 3
+    multiplier: int = 1
     newcomer_multiplier: int = 1
 
 

@@ -100,6 +100,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "value", "tau_percentile", "count", 0, 100, "Percentile of best cosines below which a match is worth nothing."
     ),
+    Field("value", "query_percentile", "count", 1, 100, "Percentile of queries' sums that one pays at most."),
     Field("pool", "treasury_cut_ppm", "share", 0, PPM, "Share of the fees that the treasury keeps."),
     Field(
         "pool", "target_lift_ppm", "share", 1, PPM, "Rise of the metric over the reference that pays the whole pool."

@@ -295,4 +295,7 @@ def _neighbour(public: PublicTurn, done: Computed, row: int) -> str:
     other = int(done.values.neighbour[row])
     if other >= 0:
         return f"the record at place {accepted_places(public.facts)[other]}"
-    return f"reference record {-2 - other}" if other < -1 else "nothing"
+    if other == NOTHING:
+        return "nothing"
+    behind = len(public.facts.reference)
+    return f"reference record {-2 - other}" if -2 - other < behind else f"scoring query {-2 - other - behind}"

@@ -174,6 +174,7 @@ def value_inputs(facts: TurnFacts) -> ValueInputs:
     slashed = np.isin(accepted_places(facts), np.array(facts.excluded, dtype=np.int64))
     return ValueInputs(
         records=facts.records,
+        turns=np.array([facts.contributions[source].turn for source in accepted_sources(facts)], np.int64),
         slashed=slashed,
         reference=facts.reference,
         queries=facts.queries,

@@ -58,10 +58,11 @@ def _policy_in_range(policy: Policy) -> bool:
     value, pool, token = policy.value, policy.pool, policy.token
     counts = (value.coverage_k, value.check_k, value.top)
     shares = (value.theta_max_ppm, value.delta_ppm, value.novelty_ppm, pool.treasury_cut_ppm, pool.target_lift_ppm)
+    percentiles = (value.theta_percentile, value.tau_percentile, value.query_percentile)
     return (
         all(1 <= count <= 4096 for count in counts)
         and all(0 <= share <= PPM for share in shares)
-        and all(1 <= percent <= 100 for percent in (value.theta_percentile, value.tau_percentile))
+        and all(1 <= percent <= 100 for percent in percentiles)
         and 0 <= pool.seed_pool < 2**53
         and 1 <= token.founders <= token.cap <= MOST_TOKENS
         and 0 <= token.per_turn <= MOST_TOKENS

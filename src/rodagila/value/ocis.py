@@ -7,8 +7,8 @@ cannot change a value. Every query hears its ``top`` nearest slots; what a recor
 turn earn nothing and teach nothing.
 
 >>> data = Examples(np.array([[100, 0], [100, 0]], dtype=np.int8), np.array([1, 1]))
->>> none = data.take(slice(0, 0))
->>> inputs = ValueInputs(data, np.zeros(2, dtype=bool), none, data.take([0]), np.array([1]), ValueRules())
+>>> none, query = data.take([]), Examples(np.array([[80, 60], [-10, 9]], dtype=np.int8), np.array([1, 1]))
+>>> inputs = ValueInputs(data, np.ones(2), np.zeros(2, bool), none, query, np.ones(2, int), ValueRules())
 >>> [value > 0 for value in value_records(inputs).v]
 [True, False]
 """
@@ -23,7 +23,7 @@ from rodagila.core.errors import InvalidInput
 from rodagila.core.policy import ValueRules
 from rodagila.core.vectors import Int64Array
 from rodagila.value.coverage import agreeing, gain_threshold, ordered_coverage
-from rodagila.value.examples import BoolArray, Examples
+from rodagila.value.examples import BoolArray, Examples, together
 from rodagila.value.neighbours import signed_check, spare_untested
 from rodagila.value.slots import NOTHING, Order, novelty, novelty_floor, slot_threshold
 
@@ -35,11 +35,12 @@ MAX_WEIGHT = (1 << 20) - 1
 class ValueInputs:
     """What values follow from. ``records`` are the accepted ones of all turns so far, in place order.
 
-    ``slashed`` (n,): records slashed in an earlier turn. ``weights`` (queries,): positive integers, from feedback.
-    ``task``: classify or retrieve.
+    ``turns`` (n,): the turn of each, never falling. ``slashed`` (n,): records slashed in an earlier turn. ``weights``
+    (queries,): positive integers, from feedback. ``task``: classify or retrieve.
     """
 
     records: Examples
+    turns: Int64Array
     slashed: BoolArray
     reference: Examples
     queries: Examples
@@ -53,10 +54,11 @@ class ValueResult:
     """Values by record, in place order, and the turn's thresholds.
 
     ``slot`` (n,): slots that some query hears. ``stopped``: places of what one would hear if nothing stood before it.
-    ``nearest`` and ``neighbour`` (the place of a record, ``-2 - r`` for reference record r, -1 for none): what stands
-    nearest before records that are stopped or have a u, where it is near enough to matter. ``helped``: queries whose
-    frontier the record entered. Units: ``nearest``, ``novelty``, ``theta``, ``tau`` 2^-30; ``u`` and utilities
-    2^-30 / K; ``s`` 2^-40; ``v`` = novelty x u as Python integers.
+    ``nearest`` and ``neighbour``: what stands nearest before records that are stopped or have a u, where it is near
+    enough to matter; the place of a record, ``-2 - r`` for row r of reference and queries together, -1 for none.
+    ``helped``: queries whose frontier the record entered. ``added``: what all of them added before the cap. Units:
+    ``nearest``, ``novelty``, ``theta``, ``tau`` 2^-30; ``u``, ``added`` and utilities 2^-30 / K; ``s`` 2^-40; ``v`` =
+    novelty x u as Python integers.
     """
 
     slot: BoolArray
@@ -70,6 +72,7 @@ class ValueResult:
     s: Int64Array
     theta: int
     tau: int
+    added: int
     utility_before: int
     utility_after: int
 
@@ -80,11 +83,11 @@ def value_records(inputs: ValueInputs) -> ValueResult:
     rules, queries, weights, targets = inputs.rules, inputs.queries, inputs.weights, inputs.records.targets
     count = len(inputs.records)
     theta = slot_threshold(inputs.reference.vectors, queries.vectors, rules)
-    order = Order(inputs.records, inputs.slashed, inputs.reference, theta)
+    order = Order(inputs.records, inputs.slashed, together(inputs.reference, queries), theta)
     heard, stopped = order.heard(queries.vectors, rules.top)
     agree = agreeing(heard, targets, queries)
     tau = gain_threshold(heard, targets, inputs.reference, queries, rules.tau_percentile)
-    coverage = ordered_coverage(heard, targets, inputs.reference, queries, weights, tau=tau, rules=rules)
+    coverage = ordered_coverage(heard, targets, inputs.turns, inputs.reference, queries, weights, tau=tau, rules=rules)
     signed = signed_check(heard.place, agree, weights, records=count, k=rules.check_k)
     if inputs.task == "retrieve":
         signed = spare_untested(signed, targets, queries)
@@ -107,6 +110,7 @@ def value_records(inputs: ValueInputs) -> ValueResult:
         s=signed,
         theta=theta,
         tau=tau,
+        added=coverage.added,
         utility_before=coverage.utility_before,
         utility_after=coverage.utility_after,
     )
@@ -117,6 +121,8 @@ def _check(inputs: ValueInputs) -> None:
     lengths = all(len(part.vectors) == len(part.targets) for part in (inputs.records, inputs.reference, inputs.queries))
     if len(shapes) != 1 or not lengths:
         raise InvalidInput("value_inputs", "Vectors and targets of records, reference and queries must fit together.")
+    if len(inputs.turns) != len(inputs.records) or (np.diff(inputs.turns) < 0).any():
+        raise InvalidInput("value_inputs", "Every record needs its turn, and records come in the order of turns.")
     if len(inputs.slashed) != len(inputs.records) or len(inputs.weights) != len(inputs.queries):
         raise InvalidInput("value_inputs", "Every record needs its slashed flag and every query its weight.")
     total = int(inputs.weights.sum())

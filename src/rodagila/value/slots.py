@@ -1,9 +1,13 @@
 """Slots: which records are the first to say what they say (MECHANISM 1, steps 2 and 5).
 
-A record is a slot if no earlier slot and no reference record has a cosine of theta or more with it. A record slashed in
-an earlier turn is no slot; it stands before later ones of its own target all the same, so that nobody is paid for
-saying again what was slashed, while who corrects it is. Novelty is ``clip((1 - m) / novelty_ppm, 0, 1)`` with m the
-largest cosine to what stands before a record.
+A record is a slot if no earlier slot, no reference record and no scoring query has a cosine of theta or more with it:
+a near copy of a query, which was secret until the deadline, shows a leak and not a gain. A record slashed in an earlier
+turn is no slot; it stands before later ones of its own target all the same, so that nobody is paid for saying again
+what was slashed, while who corrects it is.
+
+Novelty is ``clip((1 - m) / novelty_ppm, 0, 1)`` squared, with m the largest cosine to what stands before a record.
+MECHANISM 1, step 5 has the first power, which pays twice as much for blends of two seen records (``python -m
+arena.run``, row A).
 
 A record's standing depends only on what is near it, so it is found when somebody asks for it: of a million records
 only those that some query would hear, and what is near them.
@@ -54,7 +58,7 @@ def slot_threshold(reference: Int8Array, queries: Int8Array, rules: ValueRules) 
 class Before(NamedTuple):
     """What stands nearest before records: ``cosine`` (m,) in units of 2^-30, at least 0, and whose it is.
 
-    ``neighbour`` (m,): the place of a record, ``-2 - r`` for reference record r, -1 for none.
+    ``neighbour`` (m,): the place of a record, ``-2 - r`` for row r of what stands in front, -1 for none.
     """
 
     cosine: Int64Array
@@ -62,14 +66,14 @@ class Before(NamedTuple):
 
 
 class Order:
-    """The records in place order behind the reference, and what is known of each one's standing."""
+    """The records in place order behind what stands in ``front``, and what is known of each one's standing."""
 
-    def __init__(self, records: Examples, slashed: BoolArray, reference: Examples, theta: int) -> None:
-        self._first, self._theta = len(reference), theta
-        everything = together(reference, records)
+    def __init__(self, records: Examples, slashed: BoolArray, front: Examples, theta: int) -> None:
+        self._first, self._theta = len(front), theta
+        everything = together(front, records)
         self._targets = everything.targets
         self._near = Nearby(everything.vectors)
-        self._standing = np.concatenate([np.full(len(reference), SLOT), np.where(slashed, SLASHED, UNKNOWN)])
+        self._standing = np.concatenate([np.full(len(front), SLOT), np.where(slashed, SLASHED, UNKNOWN)])
         self._in_front = np.full(len(everything), NOTHING)
         self._how_near = np.zeros(len(everything), np.int64)
 
@@ -164,7 +168,8 @@ class Order:
 
 def novelty(nearest: Int64Array, rules: ValueRules) -> Int64Array:
     """Return the novelty (m,) in units of 2^-30."""
-    return np.clip((ONE - nearest) * PPM // max(1, rules.novelty_ppm), 0, ONE)
+    distance = np.clip((ONE - nearest) * PPM // max(1, rules.novelty_ppm), 0, ONE)
+    return distance * distance // ONE
 
 
 def novelty_floor(rules: ValueRules) -> int:
