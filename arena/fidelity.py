@@ -5,7 +5,8 @@ left out one after another and the head is trained again without them. The *meas
 the head's expected error (mean of 1 - probability of the right label, at the temperature that is served) on a gate set
 that shares no query with the scoring queries. A method's figure is Spearman's correlation between that and the sum of
 its values over the group; ``queries`` is the loss measured on the scoring queries instead: no value of them can be
-expected to do better. Two orders of the records (interleaved; owners joining one after another) and four kinds of DAO:
+expected to do better. Two orders of the records over six turns (interleaved: everybody gives in every turn; in
+sequence: owners join one after another, each with all she has) and four kinds of DAO:
 all honest; the same with groups of 4 owners each, so that the number of owners says nothing; a third of the owners
 careless, up to 60% of whose labels are drawn at random; and these with a head that no longer learns from what was
 slashed, as the head of the next turn does.
@@ -51,7 +52,7 @@ from rodagila.value.nearest import knn_shapley
 from rodagila.value.ocis import ValueInputs, ValueResult, value_records
 
 RESULTS = ROOT / "arena" / "fidelity.json"
-OWNERS, GROUPS, LARGEST, SEEDS = 40, 20, 8, 10
+OWNERS, GROUPS, LARGEST, TURNS, SEEDS = 40, 20, 8, 6, 10
 SPREAD, TASTE = 0.7, 0.3  # of the logarithm of owners' sizes; Dirichlet's parameter of their labels
 CARELESS, WORST = 0.3, 0.6
 RIDGE_PPM, BANZHAF_SAMPLES = 1_000_000, 200
@@ -101,8 +102,10 @@ class Case:
     @cached_property
     def values(self) -> ValueResult:
         """The records' values by the rule that pays."""
-        nobody, ones = np.zeros(len(self.records), np.bool_), np.ones(len(self.queries), np.int64)
-        return value_records(ValueInputs(self.records, nobody, self.reference, self.queries, ones, ValueRules()))
+        count = len(self.records)
+        turns, nobody = np.arange(count) * TURNS // count + 1, np.zeros(count, np.bool_)
+        ones = np.ones(len(self.queries), np.int64)
+        return value_records(ValueInputs(self.records, turns, nobody, self.reference, self.queries, ones, ValueRules()))
 
     @cached_property
     def parts(self) -> list[GramStatistics]:

@@ -68,7 +68,11 @@ def measure() -> list[Row]:
 
     def values(data: Examples) -> object:
         nobody, ones = np.zeros(len(data), np.bool_), np.ones(len(queries), np.int64)
-        return value_records(ValueInputs(data, nobody, queries.take(slice(0, 300)), queries, ones, ValueRules()))
+        return value_records(
+            ValueInputs(
+                data, np.ones(len(data), np.int64), nobody, queries.take(slice(0, 300)), queries, ones, ValueRules()
+            )
+        )
 
     first, second = milliseconds(lambda: values(records), 3), milliseconds(lambda: values(rest), 3)
     title = f"head without one of {OWNERS} owners of {RECORDS:,} records (peer: training again)"

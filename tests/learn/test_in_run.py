@@ -219,7 +219,13 @@ def test_junk_is_worth_less_than_honest_text_and_is_slashed_more_and_paid_less(s
     vectors = np.random.default_rng(seed).integers(-100, 100, (len(texts), 16)).astype(np.int8)
     data = Examples(vectors, np.zeros(len(texts), np.int64))  # unlike vectors of one target: every record is a slot
     inputs = ValueInputs(
-        data, np.zeros(len(texts), bool), data.take([]), data, np.ones(len(texts), np.int64), ValueRules()
+        data,
+        np.ones(len(texts), np.int64),
+        np.zeros(len(texts), bool),
+        data.take([]),
+        data,
+        np.ones(len(texts), np.int64),
+        ValueRules(),
     )
     values = with_run_check(value_records(inputs), signed)
     owners = [

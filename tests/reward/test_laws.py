@@ -52,7 +52,8 @@ def draw(seed: int) -> Drawn:
         source += [number] * count
     rules = ValueRules(coverage_k=int(rng.integers(1, 4)), check_k=2, top=int(rng.integers(1, 8)))
     slashed = (rng.random(len(source)) < 0.1) & (np.array(source) < first)
-    sets = examples(rng, len(source)), slashed, examples(rng, int(rng.integers(0, 3))), examples(rng, 5)
+    turns = np.array([given_[at].turn for at in source], np.int64)
+    sets = examples(rng, len(source)), turns, slashed, examples(rng, int(rng.integers(0, 3))), examples(rng, 5)
     inputs = ValueInputs(*sets, rng.integers(1, 4, 5), rules, ("classify", "retrieve")[int(rng.integers(0, 2))])
     money = int(rng.integers(0, 10**7)), int(rng.integers(0, 1_000_001))
     return Drawn(inputs, tuple(given_), tuple(source), *money, {"owner 0": int(rng.integers(0, 99)), "left": 5})
@@ -123,7 +124,12 @@ def test_a_duplicate_that_comes_later_gets_nothing_and_changes_nothing(seed: int
     row = which % len(turn.source)
     records = together(turn.inputs.records, turn.inputs.records.take([row]))
     thief = BondedContribution(b"\xff" * 32, "thief", TURN, 1, 1_000)
-    inputs = replace(turn.inputs, records=records, slashed=np.append(turn.inputs.slashed, False))
+    inputs = replace(
+        turn.inputs,
+        records=records,
+        turns=np.append(turn.inputs.turns, TURN),
+        slashed=np.append(turn.inputs.slashed, False),
+    )
     longer = Drawn(inputs, (*turn.given, thief), (*turn.source, len(turn.given)), *money_of(turn))
     before, after = settled(turn), settled(longer)
     assert after.pays == (*before.pays, 0) and after.slashes == (*before.slashes, 0)
@@ -142,7 +148,12 @@ def test_removing_records_that_are_stopped_changes_nothing_for_others(seed: int)
     kept = np.ones(len(turn.source), bool)
     values = value_records(turn.inputs)
     kept[values.stopped] = False
-    inputs = replace(turn.inputs, records=turn.inputs.records.take(kept), slashed=turn.inputs.slashed[kept])
+    inputs = replace(
+        turn.inputs,
+        records=turn.inputs.records.take(kept),
+        turns=turn.inputs.turns[kept],
+        slashed=turn.inputs.slashed[kept],
+    )
     fewer = replace(turn, inputs=inputs, source=tuple(np.array(turn.source)[kept].tolist()))
     before, after = settled(turn, values), settled(fewer)
     assert after.pays == tuple(pay for pay, keep in zip(before.pays, kept, strict=True) if keep)

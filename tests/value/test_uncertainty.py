@@ -61,8 +61,10 @@ def test_one_query_says_nothing_about_others_and_intervals_round_outwards() -> N
     assert interval(10, 100) == (80, 120) and interval(0, 7) == (7, 7)
     assert (
         by_query(
-            replace(inputs, records=inputs.records.take([]), slashed=inputs.slashed[:0]),
-            value_records(replace(inputs, records=inputs.records.take([]), slashed=inputs.slashed[:0])),
+            replace(inputs, records=inputs.records.take([]), turns=inputs.turns[:0], slashed=inputs.slashed[:0]),
+            value_records(
+                replace(inputs, records=inputs.records.take([]), turns=inputs.turns[:0], slashed=inputs.slashed[:0])
+            ),
         ).v
         == {}
     )

@@ -1,16 +1,16 @@
 """How sure a score is: what it would have been on other scoring queries of the same kind.
 
-Given its place, its novelty, tau and theta, a record's value is a sum over queries, ``v_i = sum_q v_iq``, and so is its
-signed check: a query's frontier is nobody else's concern. So the variance over resampled queries is exact, without a
-draw: with n queries and V_q the sum of v_iq over the paid records, V their sum,
+Given its place, its novelty, tau, theta and the cap of a query, a record's value is a sum over queries,
+``v_i = sum_q v_iq``, and so is its signed check: a query's frontier is nobody else's concern. So the variance over
+resampled queries is exact, without a draw: with n queries and V_q the sum of v_iq over the paid records, V their sum,
 
     var(v_i)       = n / (n - 1) (sum_q v_iq^2 - v_i^2 / n)
     var(v_i / V)   = n / (n - 1) sum_q (v_iq - V_q v_i / V)^2 / V^2        the pay's share, to first order
 
 (the bootstrap's variance of a sum and, by the delta method, of a ratio; Efron and Tibshirani, An Introduction to the
 Bootstrap, 6 and 21). Intervals reach 1.96 standard errors to both sides, pay's not below 0. Everything is computed in
-integers from what the public file holds, so everybody gets the same interval. Queries' number and choice of tau, the
-reference and the order of records are taken as they are; so are the weights, which belong to their queries.
+integers from what the public file holds, so everybody gets the same interval. What all queries share is taken as it
+is: the thresholds, the reference and the order of records.
 
 >>> interval(by_query(inputs, value_records(inputs)).value_error([3]), 10**6)          # doctest: +SKIP
 (510233, 1489767)
@@ -27,6 +27,7 @@ import numpy as np
 
 from rodagila.core.money import PPM
 from rodagila.value.coverage import agreeing, ordered_coverage
+from rodagila.value.examples import together
 from rodagila.value.nearby import Nearest
 from rodagila.value.neighbours import signed_check
 from rodagila.value.ocis import ValueInputs, ValueResult
@@ -72,17 +73,19 @@ class ByQuery:
 def by_query(inputs: ValueInputs, result: ValueResult) -> ByQuery:
     """Return the parts of ``result``, the values of ``inputs``, by query."""
     rules, queries, targets = inputs.rules, inputs.queries, inputs.records.targets
-    order = Order(inputs.records, inputs.slashed, inputs.reference, result.theta)
+    order = Order(inputs.records, inputs.slashed, together(inputs.reference, queries), result.theta)
     heard, _ = order.heard(queries.vectors, rules.top)
     by_place = np.argsort(heard.place, axis=1, kind="stable")
     place, cosine = (np.take_along_axis(part, by_place, axis=1) for part in (heard.place, heard.cosine))
     # Each pair of a query and what it hears becomes a record of its own, in the same order: the sums fall apart.
     own = np.arange(place.size).reshape(place.shape)
-    cells = np.where(place >= 0, own, -1)
-    wanted = np.where(place >= 0, targets[place], -1).ravel() if len(targets) else np.zeros(0, np.int64)
-    pairs = Nearest(cells, cosine)
+    pairs = Nearest(np.where(place >= 0, own, -1), cosine)
+    wanted, turns = (
+        np.where(place >= 0, column[place], -1).ravel() if len(targets) else np.zeros(0, np.int64)
+        for column in (targets, inputs.turns)
+    )
     added = ordered_coverage(
-        pairs, wanted, inputs.reference, queries, inputs.weights, tau=result.tau, rules=rules
+        pairs, wanted, turns, inputs.reference, queries, inputs.weights, tau=result.tau, rules=rules
     ).u.tolist()
     ranked = np.where(heard.place >= 0, own, -1)
     agree = agreeing(heard, targets, queries)
