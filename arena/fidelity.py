@@ -4,12 +4,12 @@ For a seed, records of a real corpus go to 40 owners of unlike size and taste; 2
 left out one after another and the head is trained again without them. The *measured loss* of a group is the rise of
 the head's expected error (mean of 1 - probability of the right label, at the temperature that is served) on a gate set
 that shares no query with the scoring queries. A method's figure is Spearman's correlation between that and the sum of
-its values over the group; ``queries`` is the loss measured on the scoring queries instead: no value of them can be
-expected to do better. Two orders of the records over six turns (interleaved: everybody gives in every turn; in
-sequence: owners join one after another, each with all she has) and four kinds of DAO:
-all honest; the same with groups of 4 owners each, so that the number of owners says nothing; a third of the owners
-careless, up to 60% of whose labels are drawn at random; and these with a head that no longer learns from what was
-slashed, as the head of the next turn does.
+its values over the group; ``queries`` is the loss of the same groups, measured on the scoring queries instead.
+
+Two orders of the records over six turns (interleaved: everybody gives in every turn; in sequence: owners join one after
+another, each with all she has) and four kinds of DAO: all honest; the same with groups of 4 owners each, so that the
+number of owners says nothing; a third of the owners careless, up to 60% of whose labels are drawn at random; and these
+with a head that no longer learns from what was slashed, as the head of the next turn does.
 
     python -m arena.fidelity                    # ten seeds; keeps arena/fidelity.json
     python -m arena.fidelity --seeds 2 newsgroups
@@ -233,15 +233,15 @@ def row_of(where: tuple[str, str, str], method: str, values: list[float]) -> Row
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return the rows as a table: a line a method, a column a case."""
-    cases = list(dict.fromkeys((row["corpus"], row["owners"], row["order"]) for row in rows))
-    lines = [f"| method | {' | '.join(', '.join(case) for case in cases)} |", "|---|" + "---|" * len(cases)]
-    for method in dict.fromkeys(row["method"] for row in rows):
+    """Return the rows as a table: a line a case, a column a method."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines = [f"| corpus, owners, order | {' | '.join(methods)} |", "|---|" + "---|" * len(methods)]
+    for case in dict.fromkeys((row["corpus"], row["owners"], row["order"]) for row in rows):
         cells = [
             next(f"{row['value']:.2f} [{row['low']:.2f} {row['high']:.2f}]" for row in rows if _is(row, case, method))
-            for case in cases
+            for method in methods
         ]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append(f"| {', '.join(case)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
