@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
-from arena.run import ROOT, STUDENT, code_hash
+from arena.run import ROOT, code_hash
 from arena.texts import Corpus, clinc150, newsgroups
 from rodagila.core.policy import ValueRules
 from rodagila.core.vectors import Int64Array
@@ -224,7 +224,7 @@ def row_of(where: tuple[str, str, str], method: str, values: list[float]) -> Row
     """Return a row: the mean over seeds and its 95% interval by Student's t, both taken on Fisher's z scale."""
     corpus, kind, order = where
     bent, count = np.arctanh(np.clip(values, -0.999, 0.999)), len(values)
-    half = STUDENT.get(count, 1.96) * float(np.std(bent, ddof=1)) / count**0.5 if count > 1 else 0.0
+    half = float(t.ppf(0.975, count - 1)) * float(np.std(bent, ddof=1)) / count**0.5 if count > 1 else 0.0
     mean, low, high = (float(np.tanh(bent.mean() + by)) for by in (0.0, -half, half))
     row = {"corpus": corpus, "owners": kind, "order": order, "method": method, "seeds": count}
     row |= {"value": round(mean, 3), "low": round(low, 3), "high": round(high, 3)}

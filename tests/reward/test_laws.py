@@ -162,7 +162,7 @@ def test_removing_records_that_are_stopped_changes_nothing_for_others(seed: int)
 
 
 WORTHS = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 2**64), st.integers(-(2**50), 2**50)), min_size=1, max_size=12
+    st.tuples(st.integers(0, 3), st.integers(0, 2**64), st.integers(-(2**50), 2**50)), min_size=1, max_size=6
 )
 
 
