@@ -232,6 +232,35 @@ def value_compare(
     return {"dao": dao.name, "turn": row.number, **found.as_json(), "text": found.as_text()}
 
 
+def dataset_report(home: Home, dao_name: str, turn: int | None, words: Path | None, output: Path | None) -> Values:
+    """Return the report of a data set; ``words`` is a file of toxic words, ``output`` where its page is written."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.dataset_page import write_dataset_page
+    from rodagila.app.datasets import dataset_report as report_of
+    from rodagila.app.datasets import read_words
+
+    found = report_of(dao_named(home, dao_name), turn, read_words(words) if words else "")
+    return {**found, "page": str(write_dataset_page(found, output))} if output else found
+
+
+def dataset_croissant(home: Home, dao_name: str, turn: int | None) -> Values:
+    """Return the data set's Croissant metadata with its ODRL offers."""
+    from rodagila.app.croissant import croissant, open_offers
+    from rodagila.app.daos import dao_named
+    from rodagila.app.datasets import dataset_report as report_of
+
+    dao = dao_named(home, dao_name)
+    report = report_of(dao, turn)
+    return croissant(
+        report,
+        domain=dao.domain,
+        licenses=dao.addresses["Licenses"],
+        purpose=dao.policy_of(report["turn"]).purpose,
+        offers=open_offers(dao),
+        at=home.ledger.timestamp(),
+    )
+
+
 def payout_claim(home: Home, dao_name: str, account: str, dry_run: bool) -> Values:
     """Claim what the account is owed by the newest final root."""
     from rodagila.app.daos import dao_named

@@ -34,6 +34,9 @@ class CheckRules:
     min_quality_ppm: int = 300_000
     minhash_jaccard_ppm: int = 800_000
     near_cosine_ppm: int = 950_000
+    languages: str = "any"  # ISO 639-1 codes, with commas; records surely in another are refused
+    toxic_words: str = "default"  # with spaces; in place of the list of prove.findings
+    refuse: str = "personal"  # none, personal: what redaction would still find; all: any finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,17 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "checks", "near_cosine_ppm", "share", PPM // 2, PPM, "Cosine from which a record is reported as near another."
     ),
+    Field("checks", "languages", "text", 2, 200, "Languages that are accepted, such as en, de; any for all."),
+    Field("checks", "toxic_words", "text", 2, 300, "Words that are reported as toxic; default for the short list."),
+    Field(
+        "checks",
+        "refuse",
+        "choice",
+        0,
+        0,
+        "Which findings refuse a record: none, personal data that is left, or all.",
+        ("none", "personal", "all"),
+    ),
     Field(
         "value", "theta_max_ppm", "share", PPM // 2, PPM, "Highest cosine to an earlier record that still gets a slot."
     ),

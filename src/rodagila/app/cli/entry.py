@@ -21,6 +21,7 @@ from rodagila.app.cli.channel import channel
 from rodagila.app.cli.completion import completion
 from rodagila.app.cli.contribute import contribute
 from rodagila.app.cli.dao import dao
+from rodagila.app.cli.dataset import dataset
 from rodagila.app.cli.demo import demo
 from rodagila.app.cli.doctor import doctor
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
@@ -45,6 +46,7 @@ COMMANDS = (
     dao,
     contribute,
     turn,
+    dataset,
     payout,
     value,
     proposal,
