@@ -38,7 +38,7 @@ class Counter:
     calls: int = 0
     lock: Any = field(default_factory=Lock)
 
-    def __call__(self) -> Answer:
+    def __call__(self, payment: bytes) -> Answer:
         with self.lock:
             self.calls += 1
             return Answer(f"answer {self.calls}".encode(), "text/plain")
