@@ -108,6 +108,8 @@ CODES: dict[str, str] = {
     "root_rejected": "the DAO took the turn's roots away",
     "route_unknown": "no route of that method and path",
     "row_malformed": "a row does not have the header's columns",
+    "share_invalid": "these are not shares of one secret, or no such sharing is possible",
+    "share_mismatch": "a share is not the one that its hash names",
     "snapshot_invalid": "the file is not a whole snapshot of a home",
     "token_invalid": "the token cannot be the money of a DAO",
     "transaction_invalid": "the transaction cannot be included in a block",
