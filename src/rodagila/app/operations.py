@@ -41,6 +41,23 @@ def key_import(home: Home, name: str, secret: str, passphrase: str | None) -> Va
     return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
 
 
+def key_backup(home: Home, name: str, passphrase: str | None, threshold: int, count: int) -> Values:
+    """Return the recovery phrases of a key, which whoever reads them can use."""
+    from rodagila.vault.recovery import phrases_of
+
+    account = home.keys.get(name, passphrase)
+    phrases = phrases_of(bytes(account.key), threshold=threshold, count=count)
+    return {"name": name, "address": account.address, "needed": threshold, "phrases": phrases}
+
+
+def key_recover(home: Home, name: str, phrases: Sequence[str], passphrase: str | None) -> Values:
+    """Keep the key of recovery phrases under ``name``; its address shows whether it is the one that was lost."""
+    from rodagila.vault.recovery import key_from
+
+    account = home.keys.new(name, key_from(phrases), passphrase)
+    return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
+
+
 def key_list(home: Home) -> list[Values]:
     """Return the accounts of the home."""
     return [{"name": name, "address": address} for name, address in home.keys.names()]

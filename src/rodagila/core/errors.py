@@ -88,6 +88,7 @@ CODES: dict[str, str] = {
     "payment_required": "this call must be paid",
     "payment_unsettled": "the payment could not be settled; nothing was served",
     "payment_used": "this payment already paid for a call",
+    "phrase_invalid": "the words are not a recovery phrase, or not enough of them",
     "policy_invalid": "the policy breaks a rule of its schema",
     "policy_mismatch": "signed under another policy",
     "policy_unknown": "the text of that policy is not in this home",

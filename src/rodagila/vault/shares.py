@@ -3,8 +3,8 @@
 Each byte of the secret is the constant term of its own random polynomial of degree t - 1 over GF(2^8) with AES's
 modulus x^8 + x^4 + x^3 + x + 1. Share ``x`` holds the values at ``x``; as bytes it is the values, then ``x``: the
 format of HashiCorp Vault and of the npm package shamir-secret-sharing (audited by Cure53 and Zellic), so a browser
-makes and opens the same shares. All bytes of a secret are worked on at once, packed in one integer; there are no tables,
-and branches depend on the share ids only, which are public. Python promises no constant time beyond that.
+makes and opens the same shares. All bytes of a secret are worked on at once, packed in one integer. There are no tables
+and branches depend on share ids only, which are public. Python promises no constant time beyond that.
 
 A secret must have the entropy of a key: whoever holds t - 1 shares can test a guess of it against the hash of another.
 Source: A. Shamir, How to share a secret (1979); resharing: Y. Desmedt, S. Jajodia, Redistributing secret shares (1997).
