@@ -3,7 +3,7 @@
 SLIP-39 with one group: the 32 bytes of the private key become one phrase of 33 words, or ``count`` phrases, any
 ``threshold`` of which give the key again. Every phrase carries its own checksum and how many are needed. No passphrase
 is put on top, because SLIP-39 has no way to notice a wrong one: it would give another key. The age key that opens
-sealed data is derived from the account's key, so one phrase keeps both. Source: SLIP-0039 (github.com/satoshilabs/slips).
+sealed data is derived from the account's key, so a phrase keeps both. Source: SLIP-0039 (github.com/satoshilabs/slips).
 
 The words come from Trezor's ``shamir-mnemonic``, the standard's reference. It takes no care of timing, so whoever can
 measure this process while it runs could learn of the key; it runs on the owner's own machine, twice in a key's life.
