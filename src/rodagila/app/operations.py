@@ -63,6 +63,40 @@ def key_list(home: Home) -> list[Values]:
     return [{"name": name, "address": address} for name, address in home.keys.names()]
 
 
+def node_run(
+    home: Home,
+    role: str,
+    key: str,
+    passphrase: str | None,
+    ready: Callable[[Values], None],
+    *,
+    registry: str,
+    licenses: str,
+    endpoints: Sequence[str],
+    host: str,
+    port: int,
+) -> None:
+    """Run a node's role until interrupted; ``ready`` is told its address and who it is. The one role is keeper."""
+    from rodagila.app.node.keeper import serve_keeper
+
+    for address in (registry, licenses):
+        if not is_address(address):
+            raise InvalidInput(
+                "usage", f"{address!r} is not a contract's address.", hint="roda dao show lists a DAO's contracts."
+            )
+    serve_keeper(
+        home,
+        key=key,
+        passphrase=passphrase,
+        registry=registry,
+        licenses=licenses,
+        endpoints=endpoints,
+        host=host,
+        port=port,
+        ready=ready,
+    )
+
+
 def dao_new(
     home: Home,
     name: str,

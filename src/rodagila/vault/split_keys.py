@@ -100,6 +100,14 @@ class SplitKey:
         return key_text(combine(shares[: self.threshold]))
 
 
+@dataclass(frozen=True, slots=True)
+class KeeperSet:
+    """The keepers of a DAO by their age recipients, ``threshold`` of whom open what is sealed to them."""
+
+    recipients: tuple[str, ...]
+    threshold: int
+
+
 def split_key(object_key: str, contribution_id: bytes, keepers: Sequence[str], *, threshold: int) -> bytes:
     """Return the bytes of ``object_key`` split among ``keepers``, ``threshold`` of whom open it.
 
