@@ -346,6 +346,16 @@ def test_one_batch_answers_each_request_for_itself(stand: Stand) -> None:
     assert refusal(keeper.release, []) == "invalid_request"
 
 
+def test_a_grantee_with_a_key_of_low_order_gets_nothing_and_stops_nobody_else(stand: Stand) -> None:
+    made, grant = stand.kept(), stand.grant()
+    weak = stand.grant(grantee_key=b"\x01" + bytes(31))
+    asked = [stand.request(weak, made.id), stand.request(grant, made.id)]
+    refused, released = stand.keepers[0].release(asked)
+    assert isinstance(refused, RodaError) and refused.code == "key_invalid"
+    assert not isinstance(released, RodaError)
+    assert stand.keepers[0].log.size() == 1
+
+
 @pytest.mark.parametrize("statement", [3, 8, 14, 20, 24, 30])
 def test_a_keeper_killed_in_a_release_has_no_release_without_a_record(stand: Stand, statement: int) -> None:
     """The process dies at a statement of the release; asked again, the answer is there once, with one record."""

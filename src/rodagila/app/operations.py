@@ -73,11 +73,14 @@ def node_run(
     registry: str,
     licenses: str,
     endpoints: Sequence[str],
+    limit: int,
+    alarm: int,
     host: str,
     port: int,
 ) -> None:
     """Run a node's role until interrupted; ``ready`` is told its address and who it is. The one role is keeper."""
     from rodagila.app.node.keeper import serve_keeper
+    from rodagila.vault.share_keeper import VolumeRules
 
     for address in (registry, licenses):
         if not is_address(address):
@@ -91,6 +94,7 @@ def node_run(
         registry=registry,
         licenses=licenses,
         endpoints=endpoints,
+        volume=VolumeRules(per_grant=limit, alarm=alarm),
         host=host,
         port=port,
         ready=ready,

@@ -82,8 +82,8 @@ class Released:
 class VolumeRules:
     """How many releases a minute one grant may have, and above how many in all the keeper raises an alarm."""
 
-    per_grant: int = 6_000
-    alarm: int = 12_000
+    per_grant: int = 60_000
+    alarm: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +278,12 @@ class ShareKeeper:
             block_hash=pin.hash,
             time=now,
         )
-        place = first + len(entries)
+        entry, place = self._record("release", record), first + len(entries)
         file.execute(
             "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?)",
             (request.grant_id, str(request.nonce), request_id, request.contribution_id, now, place, sealed),
         )
-        entries.append(self._record("release", record))
+        entries.append(entry)  # nothing can fail between the row and its entry
         return Released(request.contribution_id, sealed, place)
 
     def _record(self, kind: str, message: Release | ShareDeletion) -> bytes:

@@ -34,6 +34,16 @@ def node() -> None:
     metavar="URL",
     help="Another node of the same chain that must agree with the first; may be given again.",
 )
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=60_000, show_default=True, help="Releases a minute for one grant."
+)
+@click.option(
+    "--alarm",
+    type=click.IntRange(min=1),
+    default=30_000,
+    show_default=True,
+    help="Releases a minute above which the alarm is on.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

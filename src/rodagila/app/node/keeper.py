@@ -110,6 +110,7 @@ def serve_keeper(
     registry: str,
     licenses: str,
     endpoints: Sequence[str],
+    volume: VolumeRules,
     host: str,
     port: int,
     ready: Callable[[dict[str, Any]], None],
@@ -126,7 +127,7 @@ def serve_keeper(
             account,
             GrantReader(ledgers, domain, checksummed(licenses)),
             clock=home.clock,
-            volume=VolumeRules(),
+            volume=volume,
         )
         open_parts.callback(keeper.close)
         keeper.follow()  # before anything is given out: what was revoked meanwhile is gone
