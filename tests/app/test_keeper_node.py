@@ -50,8 +50,7 @@ class Node:
         for account in (OWNER, ADA):
             send_wei(ledger, ledger.faucet, account.address, 10**18)
         self.registry: Contract = deploy(ledger, OWNER, "Registry", OWNER.address, OWNER.address, keccak(b"policy"))
-        split = deploy(ledger, OWNER, "Split", OWNER.address, OWNER.address)
-        self.licenses: Contract = deploy(ledger, OWNER, "Licenses", OWNER.address, split.address)
+        self.licenses: Contract = deploy(ledger, OWNER, "Licenses", OWNER.address, OWNER.address)
         self.domain = Domain(ledger.chain_id, self.registry.address)
         self.processes: dict[int, subprocess.Popen[str]] = {}
 

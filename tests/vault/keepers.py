@@ -150,8 +150,7 @@ def open_stand(path: Path) -> Stand:
     for account in (OWNER, ADA):
         send_wei(ledger, ledger.faucet, account.address, 10**18)
     registry = deploy(ledger, OWNER, "Registry", OWNER.address, OWNER.address, keccak(b"policy"))
-    split = deploy(ledger, OWNER, "Split", OWNER.address, OWNER.address)
-    licenses = deploy(ledger, OWNER, "Licenses", OWNER.address, split.address)
+    licenses = deploy(ledger, OWNER, "Licenses", OWNER.address, OWNER.address)
     stand = Stand(path, clock, ledger, registry, licenses)
     stand.keepers = [stand.keeper(place) for place in range(3)]
     return stand
