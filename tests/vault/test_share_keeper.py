@@ -356,7 +356,9 @@ def test_a_grantee_with_a_key_of_low_order_gets_nothing_and_stops_nobody_else(st
     assert stand.keepers[0].log.size() == 1
 
 
-@pytest.mark.parametrize("statement", [3, 8, 13, 17, 18, 19])
+@pytest.mark.parametrize(
+    "statement", [pytest.param(3, marks=pytest.mark.slow), 8, 13, pytest.param(17, marks=pytest.mark.slow), 18, 19]
+)
 def test_a_keeper_killed_in_a_release_has_no_release_without_a_record(stand: Stand, statement: int) -> None:
     """The process dies at a statement of the release; asked again, the answer is there once, with one record."""
     made, grant = stand.kept(), stand.grant()

@@ -77,7 +77,7 @@ def test_lines_of_other_signers_are_passed_over() -> None:
     assert open_note(note + other, KEY.verifier) == open_note(f"{TEXT}\n{other}" + note[len(TEXT) + 1 :], KEY.verifier)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.text(max_size=200) | st.just(NOTE).flatmap(lambda note: st.integers(0, len(note)).map(lambda n: note[:n])))
 def test_arbitrary_text_raises_nothing_but_our_errors(text: str) -> None:
     for verifier in (NEUMANN, text):
