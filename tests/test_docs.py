@@ -17,7 +17,7 @@ import pytest
 from documents import INLINE, blocks_of, check_mention
 from rodagila.chain.escrow import PAY_TYPES
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
-from rodagila.core import messages
+from rodagila.core import messages, releases
 from rodagila.core.errors import CODES
 from rodagila.core.messages import (
     Contribution,
@@ -31,6 +31,7 @@ from rodagila.core.messages import (
     TaskRequest,
 )
 from rodagila.core.money import PPM
+from rodagila.core.releases import Release, ReleaseRequest, ShareDeletion
 from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
 from rodagila.reward.roots import USAGE_TYPES
@@ -42,7 +43,10 @@ from rodagila.value.slots import MIN_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback, TaskRequest, Response, Preference)
+MESSAGES = (
+    *(Contribution, Manifest, Proof, Receipt, Feedback, TaskRequest, Response, Preference),
+    *(ReleaseRequest, Release, ShareDeletion),
+)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\bRODA_[A-Z]+\b")
 SIGNATURE = re.compile(r"^\s*([A-Z]\w+)\((.+)\)$", re.MULTILINE)
@@ -147,7 +151,9 @@ def test_the_protocol_states_the_type_string_of_every_message(protocol: str, mes
 
 def test_no_message_of_the_code_is_left_out() -> None:
     defined = {
-        name for name, value in vars(messages).items() if isinstance(value, type) and getattr(value, "PRIMARY", None)
+        name
+        for name, value in (vars(messages) | vars(releases)).items()
+        if isinstance(value, type) and getattr(value, "PRIMARY", None)
     }
     assert defined - {"Message"} == {message.__name__ for message in MESSAGES}
 

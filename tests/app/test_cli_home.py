@@ -57,6 +57,26 @@ def test_a_new_key_is_sealed_with_the_passphrase_of_the_environment(
     assert json_of("key", "list") == (0, [{"name": "ada", "address": made["address"]}])
 
 
+def test_a_key_comes_back_on_another_device_by_its_recovery_phrases(
+    json_of: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shamir_mnemonic")
+    monkeypatch.setenv("RODA_PASSPHRASE", "correct horse")
+    _, made = json_of("key", "new", "ada")
+    assert run(["key", "backup", "ada", "--shares", "3", "--threshold", "2"]) == 0
+    phrases = capsys.readouterr().out.splitlines()
+    assert [len(phrase.split()) for phrase in phrases] == [33, 33, 33]
+    monkeypatch.setenv("RODA_HOME", str(tmp_path / "other"))
+    file = secret_file(tmp_path, "\n".join(phrases[1:]))
+    status, found = json_of("key", "recover", "mine", "--file", file)
+    assert (status, found["address"], found["encrypted"]) == (0, made["address"], True)
+    status, failed = json_of("key", "recover", "again", "--file", secret_file(tmp_path, phrases[0]))
+    assert (status, failed["error"]["code"]) == (2, "phrase_invalid")
+    words = {word.encode() for word in " ".join(phrases).split() if len(word) > 5}
+    for path in (*home.rglob("*"), *(tmp_path / "other").rglob("*")):
+        assert not path.is_file() or not any(word in path.read_bytes() for word in words), path
+
+
 def test_a_key_is_left_unsealed_only_when_that_is_asked_for(json_of: Any) -> None:
     status, failed = json_of("key", "new", "ada")
     assert status == 2

@@ -105,6 +105,14 @@ def test_a_text_that_is_no_recipient_is_refused() -> None:
         assert caught.value.code == "key_invalid"
 
 
+@pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), bytes(31) + b"\x80"])
+def test_nothing_is_sealed_to_a_key_of_low_order(key: bytes) -> None:
+    """Such a key agrees on the same secret with everyone; the library below ends the thread when it meets one."""
+    with pytest.raises(InvalidInput) as caught:
+        seal(b"records", [bech32.encode("age", key)])
+    assert caught.value.code == "key_invalid"
+
+
 def test_a_broken_object_key_is_not_quoted_in_the_error() -> None:
     with pytest.raises(Corrupted) as caught:
         identity_from_text("AGE-SECRET-KEY-1BROKEN")

@@ -41,9 +41,64 @@ def key_import(home: Home, name: str, secret: str, passphrase: str | None) -> Va
     return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
 
 
+def key_backup(home: Home, name: str, passphrase: str | None, threshold: int, count: int) -> Values:
+    """Return the recovery phrases of a key, which whoever reads them can use."""
+    from rodagila.vault.recovery import phrases_of
+
+    account = home.keys.get(name, passphrase)
+    phrases = phrases_of(bytes(account.key), threshold=threshold, count=count)
+    return {"name": name, "address": account.address, "needed": threshold, "phrases": phrases}
+
+
+def key_recover(home: Home, name: str, phrases: Sequence[str], passphrase: str | None) -> Values:
+    """Keep the key of recovery phrases under ``name``; its address shows whether it is the one that was lost."""
+    from rodagila.vault.recovery import key_from
+
+    account = home.keys.new(name, key_from(phrases), passphrase)
+    return {"name": name, "address": account.address, "encrypted": bool(passphrase)}
+
+
 def key_list(home: Home) -> list[Values]:
     """Return the accounts of the home."""
     return [{"name": name, "address": address} for name, address in home.keys.names()]
+
+
+def node_run(
+    home: Home,
+    role: str,
+    key: str,
+    passphrase: str | None,
+    ready: Callable[[Values], None],
+    *,
+    registry: str,
+    licenses: str,
+    endpoints: Sequence[str],
+    limit: int,
+    alarm: int,
+    host: str,
+    port: int,
+) -> None:
+    """Run a node's role until interrupted; ``ready`` is told its address and who it is. The one role is keeper."""
+    from rodagila.app.node.keeper import serve_keeper
+    from rodagila.vault.share_keeper import VolumeRules
+
+    for address in (registry, licenses):
+        if not is_address(address):
+            raise InvalidInput(
+                "usage", f"{address!r} is not a contract's address.", hint="roda dao show lists a DAO's contracts."
+            )
+    serve_keeper(
+        home,
+        key=key,
+        passphrase=passphrase,
+        registry=registry,
+        licenses=licenses,
+        endpoints=endpoints,
+        volume=VolumeRules(per_grant=limit, alarm=alarm),
+        host=host,
+        port=port,
+        ready=ready,
+    )
 
 
 def dao_new(

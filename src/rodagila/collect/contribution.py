@@ -40,6 +40,7 @@ from rodagila.core.redaction import redact
 from rodagila.vault.contents import OpenedContribution, content_root, open_contribution, pack
 from rodagila.vault.keeper import wrap_for
 from rodagila.vault.sealing import age_identity, object_identity, recipient_of, seal
+from rodagila.vault.split_keys import KeeperSet, split_key
 
 __all__ = [
     "Consent",
@@ -136,7 +137,7 @@ def prepare_contribution(
     owner: LocalAccount,
     domain: Domain,
     policy: Policy,
-    keeper_recipient: str,
+    keeper_recipient: str | KeeperSet,
     nonce: int,
     salt: bytes,
     consent_expiry: int,
@@ -144,8 +145,9 @@ def prepare_contribution(
 ) -> SealedContribution:
     """Redact, commit, seal and sign ``records`` as one contribution of ``owner``.
 
-    ``salt`` is 32 secret bytes; ``keeper_recipient`` is the keeper's ``age1...`` text. Raises ``InvalidInput``
-    file_empty, contribution_too_large or record_too_large. The ciphertext is fresh each time, the id is not.
+    ``salt`` is 32 secret bytes; ``keeper_recipient`` is the keeper's ``age1...`` text, or the keepers that the object
+    key is split among. Raises ``InvalidInput`` file_empty, contribution_too_large, record_too_large or share_invalid.
+    The ciphertext is fresh each time, the id is not.
     """
     clean, redactions = _redacted(records)
     _require_fitting(clean, policy)
@@ -161,7 +163,7 @@ def prepare_contribution(
     )
     key = object_identity()
     ciphertext = seal(pack(owner.address, salt, clean), [recipient_of(age_identity(owner)), recipient_of(key)])
-    sealed_key = wrap_for(keeper_recipient, str(key))
+    sealed_key = _kept(str(key), keeper_recipient, digest(domain, contribution))
     manifest = Manifest(contribution, keccak(ciphertext), keccak(sealed_key))
     return SealedContribution(
         domain=domain,
@@ -174,6 +176,13 @@ def prepare_contribution(
         consent=consent,
         redactions=redactions,
     )
+
+
+def _kept(object_key: str, keeper: str | KeeperSet, contribution_id: bytes) -> bytes:
+    """Return the object key sealed to one keeper, or split among several."""
+    if isinstance(keeper, str):
+        return wrap_for(keeper, object_key)
+    return split_key(object_key, contribution_id, keeper.recipients, threshold=keeper.threshold)
 
 
 def _redacted(records: Sequence[Record]) -> tuple[list[Record], dict[str, int]]:

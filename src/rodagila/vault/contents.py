@@ -20,7 +20,7 @@ from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.merkle import ordered_root
 from rodagila.core.messages import Domain, Manifest, digest
 from rodagila.core.records import Record, record_commitment, record_hash, record_salt
-from rodagila.vault.keeper import EVALUATE, KeyKeeper
+from rodagila.vault.keeper import EVALUATE, KeyReleaser
 from rodagila.vault.sealing import identity_from_text, open_sealed
 
 VERSION = 1
@@ -77,7 +77,7 @@ def unpack(plaintext: bytes) -> tuple[str, bytes, tuple[Record, ...]]:
 
 
 def open_contribution(
-    manifest: Manifest, ciphertext: bytes, sealed_key: bytes, keeper: KeyKeeper, *, domain: Domain
+    manifest: Manifest, ciphertext: bytes, sealed_key: bytes, keeper: KeyReleaser, *, domain: Domain
 ) -> OpenedContribution:
     """Open what ``manifest`` names and hold it against the signed content root; the keeper decides if it may be opened.
 

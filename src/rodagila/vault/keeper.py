@@ -1,7 +1,7 @@
 """Keepers: who holds the key of a sealed object, and when they give it out.
 
 A contribution is sealed to a fresh object key; the object key is wrapped for a keeper, and its hash stands in the
-signed manifest. ``KeyKeeper`` is the port: one node today, t of n keepers with Shamir shares behind the same port
+signed manifest. ``KeyReleaser`` is the port: one node, or t of n keepers with Shamir shares (``vault.quorum``)
 (DESIGN 6, Contribution and Grant). A keeper releases a key for a purpose, and only where its rule allows it.
 
 >>> node = NodeKeeper(Account.from_key("0x" + "11" * 32))
@@ -29,8 +29,16 @@ def standing_grant(contribution_id: bytes, purpose: str) -> bool:
     return purpose == EVALUATE
 
 
-class KeyKeeper(Protocol):
-    """Keeps object keys and releases them by rule."""
+class KeyReleaser(Protocol):
+    """Releases object keys by rule."""
+
+    def release(self, sealed_key: bytes, *, contribution_id: bytes, purpose: str) -> str:
+        """Return the object key, or raise ``RefusedByPolicy`` purpose_refused."""
+        ...
+
+
+class KeyKeeper(KeyReleaser, Protocol):
+    """Keeps object keys, and releases them by rule."""
 
     @property
     def recipient(self) -> str:
@@ -39,10 +47,6 @@ class KeyKeeper(Protocol):
 
     def wrap(self, object_key: str) -> bytes:
         """Return the sealed form of ``object_key`` (``AGE-SECRET-KEY-1...``)."""
-        ...
-
-    def release(self, sealed_key: bytes, *, contribution_id: bytes, purpose: str) -> str:
-        """Return the object key, or raise ``RefusedByPolicy`` purpose_refused."""
         ...
 
 

@@ -16,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyrage
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 from pyrage import x25519
@@ -66,17 +68,25 @@ def hkdf_sha256(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
 def seal(plaintext: bytes, recipients: Sequence[str]) -> bytes:
     """Return the age file of ``plaintext`` that each of ``recipients`` (``age1...``) can open.
 
-    Raises ``InvalidInput`` key_invalid for a text that is not a recipient, and for no recipients at all.
+    Raises ``InvalidInput`` key_invalid for a text that is not a recipient, for a key of low order, with which every
+    agreed secret would be zero, and for no recipients at all.
     """
     if not recipients:
         raise InvalidInput("key_invalid", "Sealing needs at least one age recipient.")
+    return bytes(pyrage.encrypt(plaintext, [_recipient(text) for text in recipients]))
+
+
+@lru_cache(maxsize=4_096)
+def _recipient(text: str) -> x25519.Recipient:
+    """Return a recipient that can be sealed to: age itself panics at a key of low order, which a stranger may name."""
     try:
-        keys = [x25519.Recipient.from_str(text) for text in recipients]
-    except (pyrage.RecipientError, UnicodeError) as error:
+        recipient = x25519.Recipient.from_str(text)
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(bech32.decode(text)[1]))
+    except (pyrage.RecipientError, ValueError) as error:  # UnicodeError is a ValueError
         raise InvalidInput(
             "key_invalid", "A recipient is not an age public key.", hint="It must begin with age1."
         ) from error
-    return bytes(pyrage.encrypt(plaintext, keys))
+    return recipient
 
 
 def open_sealed(ciphertext: bytes, identities: Sequence[x25519.Identity]) -> bytes:

@@ -33,6 +33,7 @@ from rodagila.app.cli.home import home
 from rodagila.app.cli.key import key
 from rodagila.app.cli.ledger import ledger
 from rodagila.app.cli.model import model
+from rodagila.app.cli.node import node
 from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
 from rodagila.app.cli.proposal import proposal
@@ -61,6 +62,7 @@ COMMANDS = (
     channel,
     serve,
     ledger,
+    node,
     home,
     audit,
     faucet,
