@@ -19,7 +19,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-from rodagila.collect.redaction import redact
+from rodagila.collect.preview import redacted
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import Corrupted, InvalidInput, NotAuthorised, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
@@ -180,10 +180,9 @@ def _redacted(records: Sequence[Record]) -> tuple[list[Record], dict[str, int]]:
     counts: Counter[str] = Counter()
     clean = []
     for record in records:
-        parts = [redact(part) for part in (record.text, record.label, record.answer)]
-        for part in parts:
-            counts.update(part.counts)
-        clean.append(Record(*(part.text for part in parts)))
+        without, found = redacted(record)
+        counts.update(found)
+        clean.append(without)
     return clean, dict(sorted(counts.items()))
 
 

@@ -23,6 +23,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+REMAINING_RISK = (
+    "Names of people, street addresses and whatever only its meaning reveals are not found; read what is shown before "
+    "you sign."
+)
 Span = tuple[int, int, str]
 """Start, end and category of something to replace."""
 
