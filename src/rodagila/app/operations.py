@@ -158,20 +158,23 @@ def contribute(
     me: Sequence[str] = (),
     start: int = 0,
     show: int = 3,
+    dkim_keys: Path | None = None,
 ) -> Values:
     """Read an export, redact, seal, sign and hand it in; returns the receipt, or for a dry run the preview.
 
-    ``me`` are the names the contributor has in it, ``start`` the first record to take, ``show`` how many to preview.
+    ``me`` are the names the contributor has in it, ``start`` the first record to take, ``show`` how many to preview,
+    ``dkim_keys`` a file of archived DKIM keys.
     """
     from rodagila.app.daos import dao_named
     from rodagila.app.intake import bond_of, receive, seal
-    from rodagila.collect.export import read_export, require_own
+    from rodagila.collect.export import archived_keys, read_export, require_own
     from rodagila.collect.preview import preview_of
 
     dao = dao_named(home, dao_name)
     owner = home.keys.get(key, passphrase)
+    keys = archived_keys(dkim_keys) if dkim_keys else {}
     with progress.stage("read", 1) as stage:
-        export = read_export(path, dao.policy.records, me=me, start=start)
+        export = read_export(path, dao.policy.records, me=me, start=start, keys=keys)
         stage.advance(1)
     records = [row.record for row in export.rows]
     bond = bond_of(dao, owner.address, len(records))

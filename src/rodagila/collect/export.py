@@ -19,18 +19,24 @@ from typing import Any
 
 from rodagila.collect.archive import Files, open_files
 from rodagila.collect.assistants import ASSISTANTS
+from rodagila.collect.chat_json import CHAT_JSON
+from rodagila.collect.chats import CHATS
+from rodagila.collect.dkim import keys_of
 from rodagila.collect.message import LEVELS, Item, Message, Source
 from rodagila.collect.plain import PLAIN
+from rodagila.collect.reddit import REDDIT
 from rodagila.collect.sources import LineProblem, SourceRow
+from rodagila.collect.takeout import TAKEOUT, mail_source
 from rodagila.core.canonical import canonical_json
 from rodagila.core.errors import InvalidInput
 from rodagila.core.policy import RecordRules
 from rodagila.core.records import Record
 
-SOURCES: tuple[Source, ...] = (*ASSISTANTS,)
+SOURCES: tuple[Source, ...] = (*ASSISTANTS, *TAKEOUT, *CHAT_JSON, *REDDIT, *CHATS)
 HEAD_BYTES = 16_384
 MAX_PROBLEMS = 1_000
 MAX_AUTHORS = 1_000
+MAX_KEYS_BYTES = 16 * 2**20
 SHOWN_AUTHORS = 20
 OTHERS, EMPTY, BEFORE, BEYOND = "other people", "no text", "before the start", "beyond one contribution"
 _REPORT_EVERY = 1_000
@@ -139,17 +145,19 @@ def read_export(
     *,
     me: Collection[str] = (),
     start: int = 0,
+    keys: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Export:
     """Read the export at ``path`` (a file, a folder or a zip) for one contribution, from record ``start`` on.
 
-    ``me`` are the names, addresses or ids under which the contributor is an author in it. Holds at most
-    ``rules.max_records`` records. Raises ``NotFound`` file_unknown; ``InvalidInput`` archive_unsafe,
-    archive_damaged, file_unreadable, file_empty, json_malformed, record_too_large and what `read_records` raises.
+    ``me`` are the names, addresses or ids under which the contributor is an author in it, ``keys`` archived DKIM
+    keys by name. Holds at most ``rules.max_records`` records. Raises ``NotFound`` file_unknown; ``InvalidInput``
+    archive_unsafe, archive_damaged, file_unreadable, file_empty, json_malformed, record_too_large and what
+    `sources.read_records` raises.
     """
     taking = _Taking(rules, frozenset(name.casefold() for name in me), start)
     with open_files(path) as files:
-        chosen = list(_chosen(files))
+        chosen = list(_chosen(files, (*SOURCES, mail_source(keys or {}))))
         for source, name in chosen:
             for item in source.read(files, name, rules):
                 taking.take(item)
@@ -172,9 +180,9 @@ def read_export(
     )
 
 
-def _chosen(files: Files) -> Iterator[tuple[Source, str]]:
+def _chosen(files: Files, platforms: tuple[Source, ...]) -> Iterator[tuple[Source, str]]:
     """Yield the files to read, each with its source: platforms' files, or else plain ones."""
-    for sources in (SOURCES, PLAIN):
+    for sources in (platforms, PLAIN):
         found = False
         for entry in files.entries:
             head = files.head(entry.name, HEAD_BYTES)
@@ -201,3 +209,20 @@ def require_own(export: Export) -> None:
         f"The export has messages of {len(export.authors):,} people and does not say which of them you are: {names}.",
         hint="Say it: --as NAME",
     )
+
+
+def archived_keys(path: Path) -> dict[str, str]:
+    """Return the archived DKIM keys of a file by name; raises ``NotFound`` file_unknown, ``InvalidInput``."""
+    with open_files(path) as files:
+        found = (
+            keys_of(files.head(files.entries[0].name, MAX_KEYS_BYTES).decode("utf-8", "replace"))
+            if files.entries
+            else {}
+        )
+    if not found:
+        raise InvalidInput(
+            "file_unreadable",
+            f"{path.name!r} holds no archived DKIM key.",
+            hint="One a line: SELECTOR._domainkey.DOMAIN v=DKIM1; p=...",
+        )
+    return found

@@ -18,6 +18,7 @@ from rodagila.app.progress import progress_on_stderr
 @key_option
 @click.option("--as", "me", multiple=True, metavar="NAME", help="A name or address you write under in the export.")
 @click.option("--from", "start", type=click.IntRange(0), default=0, help="First record to take, from 0; see next.")
+@click.option("--dkim-keys", type=Expanded(), help="Archived DKIM keys: a name, a space, its TXT record, one a line.")
 @click.option("--show", type=click.IntRange(0, 1_000), default=3, help="With --dry-run, how many records to show.")
 @dry_run_option
 @home_option
@@ -30,6 +31,7 @@ def contribute(
     me: tuple[str, ...],
     start: int,
     show: int,
+    dkim_keys: Path | None,
     dry_run: bool,
     home: Path,
     as_json: bool,
@@ -44,6 +46,16 @@ def contribute(
     with open_home(home) as opened:
         secret = passphrase_of(opened, key)
         result = operations.contribute(
-            opened, export, dao, key, secret, dry_run, progress_on_stderr(), me=me, start=start, show=show
+            opened,
+            export,
+            dao,
+            key,
+            secret,
+            dry_run,
+            progress_on_stderr(),
+            me=me,
+            start=start,
+            show=show,
+            dkim_keys=dkim_keys,
         )
     emit(result, as_json)
