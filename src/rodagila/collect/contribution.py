@@ -20,6 +20,7 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 
 from rodagila.collect.preview import redacted
+from rodagila.collect.redaction import NameFinder
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import Corrupted, InvalidInput, NotAuthorised, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
@@ -141,13 +142,15 @@ def prepare_contribution(
     salt: bytes,
     consent_expiry: int,
     modes: tuple[str, ...] = MODES,
+    names: NameFinder | None = None,
 ) -> SealedContribution:
     """Redact, commit, seal and sign ``records`` as one contribution of ``owner``.
 
-    ``salt`` is 32 secret bytes; ``keeper_recipient`` is the keeper's ``age1...`` text. Raises ``InvalidInput``
+    ``salt`` is 32 secret bytes; ``keeper_recipient`` is the keeper's ``age1...`` text; ``names`` finds names of
+    people, which no rule here does. Raises ``InvalidInput``
     file_empty, contribution_too_large or record_too_large. The ciphertext is fresh each time, the id is not.
     """
-    clean, redactions = _redacted(records)
+    clean, redactions = _redacted(records, names)
     _require_fitting(clean, policy)
     consent = Consent(policy.purpose, modes, consent_expiry)
     contribution = Contribution(
@@ -176,11 +179,11 @@ def prepare_contribution(
     )
 
 
-def _redacted(records: Sequence[Record]) -> tuple[list[Record], dict[str, int]]:
+def _redacted(records: Sequence[Record], names: NameFinder | None) -> tuple[list[Record], dict[str, int]]:
     counts: Counter[str] = Counter()
     clean = []
     for record in records:
-        without, found = redacted(record)
+        without, found = redacted(record, names)
         counts.update(found)
         clean.append(without)
     return clean, dict(sorted(counts.items()))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rodagila.collect.redaction import REMAINING_RISK, redact
+from rodagila.collect.redaction import REMAINING_RISK, NameFinder, redact
 from rodagila.core.canonical import canonical_json
 from rodagila.core.records import Record
 
@@ -40,24 +40,24 @@ class Preview:
         }
 
 
-def redacted(record: Record) -> tuple[Record, Counter[str]]:
+def redacted(record: Record, names: NameFinder | None = None) -> tuple[Record, Counter[str]]:
     """Return ``record`` with every part redacted, and how many of each category were replaced."""
     counts: Counter[str] = Counter()
     texts = []
     for part in (record.text, record.label, record.answer):
-        clean = redact(part)
+        clean = redact(part, names=names)
         counts.update(clean.counts)
         texts.append(clean.text)
     return Record(*texts), counts
 
 
-def preview_of(records: Iterable[Record], show: int) -> Preview:
+def preview_of(records: Iterable[Record], show: int, names: NameFinder | None = None) -> Preview:
     """Return the preview of a contribution of ``records`` with the first ``show`` of them."""
     counts: Counter[str] = Counter()
     shown: list[Record] = []
     size = touched = 0
     for record in records:
-        clean, found = redacted(record)
+        clean, found = redacted(record, names)
         counts.update(found)
         size += len(canonical_json(clean.as_json()))
         touched += bool(found)
