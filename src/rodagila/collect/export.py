@@ -201,7 +201,7 @@ def _chosen(files: Files, platforms: tuple[Source, ...]) -> Iterator[tuple[Sourc
 
 def require_own(export: Export) -> None:
     """Raise ``InvalidInput`` author_unknown if the export names authors and none of them is the contributor."""
-    if export.rows or not export.left_out.get(OTHERS):
+    if export.total or not export.left_out.get(OTHERS):
         return
     names = ", ".join(repr(name[:60]) for name in list(export.authors)[:10])
     raise InvalidInput(
