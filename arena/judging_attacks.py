@@ -84,7 +84,8 @@ def cabal(seed: int) -> tuple[float, float]:
     bonds, mine = np.zeros((EVALUATORS, CANDIDATES)), np.arange(CANDIDATES - 4, CANDIDATES)
     for quality in qualities(rng):
         real = quality.copy()
-        real[mine] = 0.02 * quality.mean()  # honest evaluators give work of no use a little by mistake
+        # Honest evaluators give work of no use a little by mistake: a fiftieth of what a model that works gets.
+        real[mine] = 0.02 * quality[: -len(mine)].mean()
         weights = np.zeros((EVALUATORS, CANDIDATES))
         weights[:members, mine] = 1
         weights[members:] = seen(real, EVALUATORS - members, rng)

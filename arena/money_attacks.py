@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arena.texts import clinc150
+from arena.texts import intents_of
 from rodagila.core.hashing import keccak
 from rodagila.core.messages import Domain, Receipt
 from rodagila.core.money import PPM
@@ -48,8 +48,9 @@ def money(seed: int) -> Measures:
 
 def washed(seed: int, points: int) -> np.ndarray:
     """Return (points, 2): the profit by the rule and under an uncapped subsidy, as shares of the fees paid."""
-    rng, corpus, policy = np.random.default_rng([seed, 17]), clinc150(), Policy("arena")
-    rows = rng.permutation(np.flatnonzero(corpus.labels < LABELS))
+    rng, policy = np.random.default_rng([seed, 17]), Policy("arena")
+    corpus = intents_of(LABELS, -(-(RECORDS + QUERIES) // LABELS), seed)
+    rows = rng.permutation(len(corpus))
     records, queries = (
         Examples(corpus.vectors[part], corpus.labels[part]) for part in (rows[:RECORDS], rows[RECORDS:][:QUERIES])
     )

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 CACHE = ROOT / "build" / "arena" / "vectors.sqlite"
 LONGEST = 600  # characters of a post that are embedded
+PROCESSES = 1  # that embed what is not in the memory yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Corpus:
 @cache
 def embedder() -> CachedEmbedder:
     """The project's embedder with a memory on disk."""
-    return CachedEmbedder(MiniLM(), VectorCache(CACHE))
+    return CachedEmbedder(MiniLM(processes=PROCESSES), VectorCache(CACHE))
 
 
 def embed(texts: Sequence[str]) -> Int8Array:
@@ -59,10 +60,28 @@ def corpus_of(title: str, rows: Sequence[tuple[str, str]]) -> Corpus:
 
 
 @cache
+def intents(folder: Path = SHARED) -> tuple[tuple[str, str], ...]:
+    """Return the texts of CLINC150 in scope with their intents, in the order of the file."""
+    body = json.loads((folder / "clinc150" / "data_full.json").read_text(encoding="utf-8"))
+    return tuple((text, label) for part in ("train", "val", "test") for text, label in body[part])
+
+
+@cache
 def clinc150(folder: Path = SHARED) -> Corpus:
     """Return the 22,500 intent queries in scope, 150 intents."""
-    body = json.loads((folder / "clinc150" / "data_full.json").read_text(encoding="utf-8"))
-    return corpus_of("clinc150", [(text, label) for part in ("train", "val", "test") for text, label in body[part]])
+    return corpus_of("clinc150", intents(folder))
+
+
+def intents_of(labels: int, each: int, seed: int | None = None) -> Corpus:
+    """Return ``each`` texts, the first or those that ``seed`` draws, of the first ``labels`` intents of CLINC150."""
+    found: dict[str, list[str]] = {}
+    for text, label in intents():
+        found.setdefault(label, []).append(text)
+    rows = []
+    for label in sorted(found)[:labels]:
+        order = range(each) if seed is None else np.random.default_rng([seed, len(rows)]).permutation(len(found[label]))
+        rows += [(found[label][at], label) for at in list(order)[:each]]
+    return corpus_of(f"{labels} intents", rows)
 
 
 @cache

@@ -22,7 +22,7 @@ from typing import Any
 
 from planted import MAKERS, planted, survives
 
-from rodagila.collect.redaction import redact
+from rodagila.core.redaction import redact
 
 NEWSGROUPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "newsgroups" / "posts.jsonl.gz"
 MB_BAR = 5.0

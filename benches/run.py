@@ -37,8 +37,9 @@ INTRODUCTION = """\
 Made by `python benches/run.py` (`make bench`) from [results.json](../benches/results.json); do not edit. All of it was
 measured, on {machine}.
 A peer is the same act done by something else in the same run: anvil for the ledger, raw age for sealing,
-sentence-transformers for embedding, the same route without payment for paid calls. A bar is what this project asks of
-itself; a bench that misses one fails. Times by the clock depend on what else the machine does; processor times hardly.
+sentence-transformers for embedding, the same route without payment for paid calls, pyDVL for KNN-Shapley, datasketch
+for near duplicates. A bar is what this project asks of itself; a bench that misses one fails. Times by the clock depend
+on what else the machine does; processor times hardly.
 
 ![Seconds of each stage of a demonstration](stages.svg)
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ settings.register_profile(
 settings.load_profile("rodagila")
 
 ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # the arena is a folder of scripts at the project's root
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 

@@ -63,7 +63,9 @@ def test_both_clients_have_one_surface() -> None:
     ours, theirs = public(Client), public(AsyncClient)
     assert set(ours) == set(theirs)
     calls = {"ask", "chat", "classify", "embeddings", "search"}
-    assert calls | {"close", "feedback", "models", "receipt", "refund"} == set(ours)
+    labels = {"batches", "next_task", "open_response", "respond"}
+    arena = {"arena", "ask_two", "prefer", "ratings"}
+    assert calls | labels | arena | {"close", "feedback", "models", "receipt", "refund"} == set(ours)
     assert all(list(ours[name].parameters) == list(theirs[name].parameters) for name in ours)
 
 

@@ -15,10 +15,21 @@ from xml.etree import ElementTree
 import pytest
 
 from documents import INLINE, blocks_of, check_mention
+from rodagila.chain.escrow import PAY_TYPES
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.core import messages
 from rodagila.core.errors import CODES
-from rodagila.core.messages import Contribution, Domain, Feedback, Manifest, Proof, Receipt
+from rodagila.core.messages import (
+    Contribution,
+    Domain,
+    Feedback,
+    Manifest,
+    Preference,
+    Proof,
+    Receipt,
+    Response,
+    TaskRequest,
+)
 from rodagila.core.money import PPM
 from rodagila.govern.fields import FIELDS
 from rodagila.reward import public
@@ -31,7 +42,7 @@ from rodagila.value.slots import MIN_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback)
+MESSAGES = (Contribution, Manifest, Proof, Receipt, Feedback, TaskRequest, Response, Preference)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\bRODA_[A-Z]+\b")
 SIGNATURE = re.compile(r"^\s*([A-Z]\w+)\((.+)\)$", re.MULTILINE)
@@ -149,7 +160,13 @@ def test_the_protocol_states_domain_and_chain(protocol: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "types"),
-    [("payout", PAYOUT_TYPES), ("slash", SLASH_TYPES), ("token", TOKEN_TYPES), ("usage", USAGE_TYPES)],
+    [
+        ("pay", PAY_TYPES),
+        ("payout", PAYOUT_TYPES),
+        ("slash", SLASH_TYPES),
+        ("token", TOKEN_TYPES),
+        ("usage", USAGE_TYPES),
+    ],
     ids=str,
 )
 def test_the_protocol_states_the_types_of_every_leaf(protocol: str, name: str, types: list[str]) -> None:

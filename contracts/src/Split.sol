@@ -79,18 +79,19 @@ contract Split is ISplit, Owned, ReentrancyGuardTransient {
     event Credited(address indexed account, address indexed token, address indexed payer, uint256 amount);
     event Drawn(address indexed account, address indexed token, uint256 amount);
 
-    constructor(address owner_, address treasury_) Owned(owner_) {
+    /// @dev `first` is a token that is open from the start, so that a new DAO does business in its own money without a
+    /// vote; zero for none.
+    constructor(address owner_, address treasury_, IERC20 first) Owned(owner_) {
         require(treasury_ != address(0), ZeroAddress());
         treasury = treasury_;
+        if (address(first) != address(0)) _setToken(first, TokenState.Open);
     }
 
     /// @notice Open `token` for business (`open`), or end new business in it.
     function setToken(IERC20 token, bool open) external onlyOwner {
         require(address(token) != address(0), ZeroAddress());
         require(open || tokenState[token] != TokenState.Unknown, TokenNotOpen(address(token)));
-        TokenState state = open ? TokenState.Open : TokenState.Ending;
-        tokenState[token] = state;
-        emit TokenSet(address(token), state);
+        _setToken(token, open ? TokenState.Open : TokenState.Ending);
     }
 
     /// @notice Say who earns of `key` from now on, in ascending order of accounts; none means the treasury alone.
@@ -157,6 +158,11 @@ contract Split is ISplit, Owned, ReentrancyGuardTransient {
     /// @notice The shares of `key`, by account.
     function sharesOf(bytes32 key) external view returns (Share[] memory) {
         return _shares[key];
+    }
+
+    function _setToken(IERC20 token, TokenState state) private {
+        tokenState[token] = state;
+        emit TokenSet(address(token), state);
     }
 
     function _checkPayment(IERC20 token, uint256 amount) private view {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Escrow} from "../src/Escrow.sol";
 import {IPayToken} from "../src/IPayToken.sol";
@@ -112,7 +113,7 @@ abstract contract MarketFixture is Cheats {
     function setUp() public virtual {
         vm.chainId(0x726f6461);
         vm.warp(START);
-        split = new Split(owner, treasury);
+        split = new Split(owner, treasury, IERC20(address(0)));
         _setToken(new PayToken(address(this)));
         licenses = new Licenses(owner, split);
         stakes = new Stake(owner, IPayToken(address(token)), treasury);

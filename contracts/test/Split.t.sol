@@ -136,9 +136,17 @@ contract SplitTest is MarketFixture {
 
     function test_a_split_has_a_treasury() public {
         vm.expectRevert(Split.ZeroAddress.selector);
-        new Split(owner, address(0));
+        new Split(owner, address(0), token);
         vm.assertEq(split.treasury(), treasury);
         vm.assertEq(split.owner(), owner);
+    }
+
+    function test_a_split_may_open_one_token_at_its_deployment() public {
+        FeeToken first = new FeeToken(address(this));
+        Split made = new Split(owner, treasury, first);
+        vm.assertTrue(made.isOpen(first));
+        vm.assertFalse(made.isOpen(token));
+        vm.assertFalse(split.isOpen(first));
     }
 
     function test_a_token_that_is_not_listed_is_refused() public {

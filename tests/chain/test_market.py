@@ -21,6 +21,7 @@ from clocks import StandingClock
 from rodagila.chain.authorization import authorize_receipt
 from rodagila.chain.contracts import Contract, ContractRefused, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
+from rodagila.chain.port import ZERO_ADDRESS
 from rodagila.chain.tokens import Token
 from rodagila.core.hashing import ZERO_HASH, keccak, keccak_abi
 from rodagila.core.merkle import MerkleTree, ordered_root
@@ -140,7 +141,7 @@ def market(tmp_path: Path) -> Iterator[Market]:
         for account in (OWNER, BUYER, PROVIDER, *EVALUATORS):
             send_wei(ledger, ledger.faucet, account.address, 10**18)
         token = deploy(ledger, ledger.faucet, "PayToken", ledger.faucet.address)
-        split = deploy(ledger, OWNER, "Split", OWNER.address, TREASURY)
+        split = deploy(ledger, OWNER, "Split", OWNER.address, TREASURY, ZERO_ADDRESS)
         licenses = deploy(ledger, OWNER, "Licenses", OWNER.address, split.address)
         stake = deploy(ledger, OWNER, "Stake", OWNER.address, token.address, TREASURY)
         predicates = deploy(ledger, OWNER, "Predicates", stake.address)

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 
 from rodagila.collect.preview import preview_of
-from rodagila.collect.redaction import REMAINING_RISK, redact
 from rodagila.core.records import Record
+from rodagila.core.redaction import REMAINING_RISK, redact
 
 FAILS_CLOSED = ("secret", "card", "iban", "national_id", "crypto_address", "email")
 LEAST = {"phone": 0.95, "ip": 0.98, "mac": 0.98, "birth_date": 0.95} | dict.fromkeys(FAILS_CLOSED, 0.98)

@@ -20,7 +20,7 @@ from rodagila.chain.addresses import create_address
 from rodagila.chain.contracts import Contract, deploy, send_wei
 from rodagila.chain.embedded import EmbeddedLedger
 from rodagila.chain.genesis import faucet_account
-from rodagila.chain.port import Ledger
+from rodagila.chain.port import ZERO_ADDRESS, Ledger
 from rodagila.core.hashing import keccak
 from rodagila.core.money import TOKEN_UNIT, UNIT
 from rodagila.core.policy import Policy
@@ -167,7 +167,7 @@ def _arguments(name: str, at: dict[str, str], pay: str, policy: Policy) -> tuple
         "DaoToken": ("Data DAO token", "DATA", supply, PEOPLE["ada"].address, at["Rewards"]),
         "DaoTimelock": (TIMELOCK, at["DaoGovernor"]),
         "DaoGovernor": (at["DaoToken"], owner, (DELAY, PERIOD, 5_000 * TOKEN_UNIT, 4)),
-        "Split": (owner, at["Treasury"]),
+        "Split": (owner, at["Treasury"], ZERO_ADDRESS),
         "Licenses": (owner, at.get("Split")),
         "Stake": (owner, pay, at["Treasury"]),
     }

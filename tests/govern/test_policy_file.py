@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.money import PPM
 from rodagila.core.policy import SECTIONS, Policy
 from rodagila.govern.conflicts import changes_of_what_is_fixed, conflicts_in
 from rodagila.govern.document import MAX_BYTES
@@ -52,6 +53,8 @@ def policies(draw: st.DrawFn) -> Policy:
     records["min_chars"] = min(records["min_chars"], records["max_bytes"])
     value["coverage_k"] = min(value["coverage_k"], value["top"])
     bond["newcomer_multiplier"] = min(bond["newcomer_multiplier"], bond["multiplier"])
+    body["pool"]["treasury_cut_ppm"] = min(body["pool"]["treasury_cut_ppm"], PPM - 1)
+    body["prices"]["chat"] = max(body["prices"]["chat"], 1)
     token = body["token"]
     token["cap"] = max(2, token["cap"])
     token["founders"] = max(min(token["founders"], token["cap"] - 1), (token["cap"] + 19) // 20)

@@ -102,7 +102,7 @@ def test_deeply_nested_json_is_refused() -> None:
 
 def test_every_paid_route_has_its_price() -> None:
     rules = PriceRules(chat=4, search=3, classify=2, embeddings=1)
-    assert [price_of(rules, route) for route in PAID_ROUTES] == [4, 2, 1, 3]
+    assert [price_of(rules, route) for route in PAID_ROUTES] == [8, 4, 2, 1, 3]
     with pytest.raises(KeyError):
         price_of(rules, "/v1/models")
 

@@ -17,7 +17,7 @@ from gateway_stand import Stand, serving, signed_header
 from rodagila.chain.port import EMBEDDED_CHAIN_ID
 from rodagila.chain.predeploys import predeployed_code
 from rodagila.chain.rpc import RpcLedger
-from rodagila.core.errors import PaymentFailed
+from rodagila.core.errors import Conflict
 from rodagila.market.calls import ORPHANED, SERVED, Call
 from rodagila.market.receipts import decode_receipt
 from rodagila.market.settlements import Followed, Settlements
@@ -143,7 +143,7 @@ def test_a_payment_that_expired_before_it_could_be_repeated_has_its_receipt_mark
         receipt_id="0x" + call.receipt.id.hex(), account=stand.buyer.address, kind="rating",
         body={"request": {}, "rating": 5}, signature="0x" + "11" * 65,
     )  # fmt: skip
-    with pytest.raises(PaymentFailed):
+    with pytest.raises(Conflict):
         stand.feedback.take(given, 1)
 
 

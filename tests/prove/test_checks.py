@@ -18,6 +18,7 @@ from rodagila.core.errors import InvalidInput, NotAuthorised
 from rodagila.core.messages import Domain, digest, sign
 from rodagila.core.policy import ModelRules, Policy, RecordRules
 from rodagila.core.records import Record
+from rodagila.core.redaction import Redacted
 from rodagila.core.vectors import Int8Array
 from rodagila.prove.checks import Evaluation, evaluate
 from rodagila.prove.duplicates import SeenRecords
@@ -75,7 +76,7 @@ def passed(evaluation: Evaluation) -> dict[str, bool]:
 
 def test_an_honest_contribution_passes_every_check() -> None:
     evaluation = evaluated(RECORDS)
-    assert passed(evaluation) == dict.fromkeys(["authentic", "owned", "well_formed", "good", "unique"], True)
+    assert passed(evaluation) == dict.fromkeys(["authentic", "owned", "well_formed", "good", "clean", "unique"], True)
     assert evaluation.accepted == 3
     assert evaluation.score_ppm == 1_000_000
 
@@ -141,6 +142,21 @@ def test_a_bad_record_is_refused_for_its_reason_and_the_rest_is_taken(record: Re
     assert evaluation.score_ppm == 666_666
     assert passed(evaluation)["good"] == (reason != "low_quality")
     assert passed(evaluation)["well_formed"] == (reason == "low_quality")
+
+
+def test_personal_data_that_redaction_would_find_is_refused_and_toxic_words_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a client of one's own that does not redact
+    monkeypatch.setattr("rodagila.collect.preview.redact", lambda text, names=None: Redacted(text, {}))
+    left, rude = Record("write to ada@example.org now", label="x"), Record("what a bastard of a bank", label="x")
+    evaluation = evaluated([RECORDS[1], left, rude])
+    assert [status.reason for status in evaluation.statuses] == ["", "personal_data", ""]
+    clean = next(check for check in evaluation.checks if check.name == "clean")
+    assert (clean.passed, clean.detail) == (False, "1 of 3 without findings: 1 personal, 1 toxic")
+    assert passed(evaluation)["well_formed"] and passed(evaluation)["good"]
+    strict = replace(POLICY, checks=replace(POLICY.checks, refuse="all"))
+    assert [status.reason for status in evaluated([rude], strict).statuses] == ["toxic_words"]
 
 
 def test_an_answer_is_target_enough_for_retrieval() -> None:

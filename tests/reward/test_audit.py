@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import fields, replace
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from turns import REWARDS, HonestLedger, make_turns
 
-from rodagila.core.canonical import canonical_json
+from arena import root_attacks
 from rodagila.core.errors import InvalidInput
 from rodagila.core.hashing import keccak
 from rodagila.reward import audit
@@ -64,44 +63,16 @@ def test_what_writing_would_not_give_is_refused(data: bytes) -> None:
         load(data)
 
 
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of every scalar of a JSON value."""
-    if isinstance(value, dict):
-        return [leaf for name, item in value.items() for leaf in leaves(item, (*path, name))]
-    if isinstance(value, list):
-        return [leaf for index, item in enumerate(value) for leaf in leaves(item, (*path, index))]
-    return [path]
-
-
-LEAVES = leaves(FILE)
-
-
-def changed_scalar(value: Any, step: int) -> Any:
-    """Return another value of the same type: a number off by ``step``, one flipped digit or letter of a text."""
-    if isinstance(value, int):
-        return value + step
-    if value.isdigit():
-        return str(int(value) + step) if int(value) + step >= 0 else str(int(value) + 1)
-    at = len(value) // 2
-    return value[:at] + ("b" if value[at] != "b" else "c") + value[at + 1 :]
+LEAVES = root_attacks.leaves(FILE)
 
 
 def with_change(path: tuple[Any, ...], step: int) -> bytes:
-    body = copy.deepcopy(FILE)
-    holder = body
-    for name in path[:-1]:
-        holder = holder[name]
-    holder[path[-1]] = changed_scalar(holder[path[-1]], step)
-    return canonical_json(body)
+    return root_attacks.with_change(FILE, path, step)
 
 
 def objected(data: bytes) -> bool:
     """Tell whether reading refuses the file or the audit against the honest ledger objects."""
-    try:
-        public = load(data)
-    except InvalidInput:
-        return True
-    return not audit_turn(public, TURNS[0], LEDGER).ok
+    return root_attacks.objected(data, TURNS[0], LEDGER)
 
 
 @given(st.sampled_from(LEAVES), st.sampled_from([-1, 1]))

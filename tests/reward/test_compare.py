@@ -26,7 +26,7 @@ def facts() -> TurnFacts:
 def test_every_method_values_every_owner_and_says_its_cost(facts: TurnFacts) -> None:
     found = compare(facts, compute(facts), samples=20)
     assert [column.method for column in found.columns] == list(METHODS) == list(applicable(facts))
-    assert all(column.values.shape == column.errors.shape == (3,) for column in found.columns)
+    assert all(column.values.shape == column.found.standard_errors.shape == (3,) for column in found.columns)
     calls = {column.method: column.calls for column in found.columns}
     assert calls["leave_one_out"] == 4 and calls["shapley_exact"] == 8 and calls["knn_shapley"] == 0
 
@@ -69,7 +69,14 @@ def test_ranks_are_compared_pair_by_pair(facts: TurnFacts) -> None:
     assert all(np.isnan(value) or -1 <= value <= 1 for value in found.correlations.values())
     body = found.as_json()
     assert [method["method"] for method in body["methods"]] == ["knn_shapley", "owner_nearest", "leave_one_out"]
+    assert all(method["counts"] == [0, 0, 0] == method["variances"] for method in body["methods"])
     assert "Spearman" in found.as_text()
+
+
+def test_sampled_methods_say_how_much_they_drew(facts: TurnFacts) -> None:
+    found = compare(facts, compute(facts), ("shapley_sampled", "banzhaf_reuse"), samples=20)
+    for column in found.columns:
+        assert (column.found.counts >= 20).all() and (column.found.variances > 0).any()
 
 
 def test_a_turn_of_retrieval_is_valued_by_recall(facts: TurnFacts) -> None:

@@ -60,6 +60,23 @@ def test_json_and_text_carry_the_same_sums() -> None:
     assert told.leaf in text and "... and 13 more" in text
 
 
+def test_every_interval_holds_its_figure_and_is_recomputed_from_the_public_file() -> None:
+    found = [explain(PUBLIC, owner, DONE) for owner in OWNERS]
+    for told in found:
+        assert 0 <= told.total_low <= told.total <= told.total_high <= told.payable
+        for line in told.records:
+            assert line.v_low <= line.v <= line.v_high and line.s_low <= line.s <= line.s_high
+            assert line.pay_low <= line.pay <= line.pay_high
+            assert (line.pay_high > line.pay_low) == (line.v > 0 and line.s >= 0)
+        assert told == explain(load(dump(PUBLIC)), told.account)
+    earning = max(found, key=lambda told: told.total)
+    wide = sum(line.pay_high - line.pay_low for line in earning.records)
+    assert earning.total_high - earning.total_low < wide  # what one record takes of a query another cannot
+    body = json.loads(json.dumps(earning.as_json()))
+    assert all(isinstance(body["records"][0][name], str) for name in ("v_low", "s_high", "pay_low"))
+    assert "95 times in 100" in earning.as_text()
+
+
 def test_a_stranger_is_not_found() -> None:
     with pytest.raises(NotFound):
         explain(PUBLIC, account("stranger"))

@@ -57,7 +57,7 @@ def test_a_model_card_says_what_a_buyer_needs(stand: Stand, http: httpx.Client) 
         "pay_to": stand.treasuries["docs"],
         "schemes": ["exact", "batch-settlement"],
         "withdraw_delay": 86_400,
-        "prices": dict(zip(ROUTES, ("1000", "900", "500", "2000"), strict=True)),
+        "prices": {**dict(zip(ROUTES, ("1000", "900", "500", "2000"), strict=True)), "/v1/arena": "4000"},
     }
 
 

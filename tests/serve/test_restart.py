@@ -80,7 +80,7 @@ def _serve_directly(stand: Stand, header: str) -> None:
     quote = Quote(
         "docs", served.domain, 1, "/v1/search", request_hash(SEARCH), 1000, served.treasury, "http://gateway/"
     )
-    stand.paywall.serve(header, quote, lambda: search_answer(served, SearchRequest.model_validate(SEARCH)))
+    stand.paywall.serve(header, quote, lambda _: search_answer(served, SearchRequest.model_validate(SEARCH)))
 
 
 def test_a_response_is_kept_as_long_as_its_payment_was_good(stand: Stand) -> None:

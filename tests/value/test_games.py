@@ -17,9 +17,11 @@ from rodagila.value.games import (
     Valuation,
     after_samples,
     banzhaf_by_reuse,
+    coalitions,
     exact_banzhaf,
     exact_shapley,
     leave_one_out,
+    paired_permutations,
     permutation_shapley,
     within_error,
 )
@@ -104,6 +106,37 @@ def test_sampled_values_come_within_their_own_errors_of_the_exact_ones(seed: int
 def test_sampling_stops_at_the_error_that_was_asked_for() -> None:
     found = permutation_shapley(random_game(1, 5), within_error(0.02), seed=2)
     assert found.standard_errors.max() <= 0.02 and found.counts.min() >= 30
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_orders_paired_with_their_reverse_are_nearer_for_the_same_number(seed: int) -> None:
+    worths = np.random.default_rng(seed).normal(size=7)
+    square = FunctionUtility(7, lambda members: float(worths[members].sum() ** 2))  # pairs of players interact
+    exact = exact_shapley(square).values
+    alone = [abs(permutation_shapley(square, after_samples(40), at).values - exact).mean() for at in range(20)]
+    paired = [
+        abs(permutation_shapley(square, after_samples(40), at, paired_permutations).values - exact).mean()
+        for at in range(20)
+    ]
+    assert max(paired) <= 1e-9 < np.mean(alone)  # with interactions of pairs alone, two orders say all
+
+
+@given(SEEDS, st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_sampled_methods_that_see_everything_once_are_exact(seed: int, players: int) -> None:
+    game = random_game(seed, players)
+    every = list(permutations(range(players)))
+    by_all_orders = permutation_shapley(
+        game, after_samples(len(every)), sampler=lambda _, __: iter(np.array(every, np.int64))
+    )
+    np.testing.assert_allclose(by_all_orders.values, exact_shapley(game).values, atol=1e-12)
+    by_all_coalitions = banzhaf_by_reuse(game, after_samples(1 << players), sampler=lambda n, _: coalitions(n))
+    brute = exact_banzhaf(game).values
+    np.testing.assert_allclose(by_all_coalitions.values, brute, atol=1e-12)
+    for player in range(players):
+        others = [members for members in coalitions(players) if not members[player]]
+        marginal = np.mean([game(members | (np.arange(players) == player)) - game(members) for members in others])
+        assert brute[player] == pytest.approx(marginal, abs=1e-12)
 
 
 def test_every_order_of_samples_shares_the_worth_of_all() -> None:

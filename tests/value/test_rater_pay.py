@@ -91,31 +91,53 @@ def test_too_few_golds_earn_nothing() -> None:
     assert gate_ppm(GoldRecord(20, 8), 400_000) == 0
 
 
-def plain_agreement(answers: Answers, qualified: list[int], account: int) -> int:
+def plain_agreement(answers: Answers, gates: list[int], account: int) -> int:
     """Return c of one account by walking over all pairs."""
-    score = correlated(answers.of(qualified))
+    score = correlated(answers.of([peer for peer, gate in enumerate(gates) if gate]))
     rows = list(zip(answers.account, answers.task, answers.choice, strict=True))
-    bonus, penalty = [], []
+    sums, weights = {True: 0, False: 0}, {True: 0, False: 0}
     for _, task, choice in (row for row in rows if row[0] == account):
         for peer, other, said in rows:
-            if peer in qualified and peer != account:
-                (bonus if other == task else penalty).append(int(score[choice, said]))
-    if not bonus or not penalty:
+            if peer != account:
+                sums[other == task] += int(score[choice, said]) * gates[peer]
+                weights[other == task] += gates[peer]
+    if not all(weights.values()):
         return 0
-    return sum(bonus) * PPM // len(bonus) - sum(penalty) * PPM // len(penalty)
+    return sums[True] * PPM // weights[True] - sums[False] * PPM // weights[False]
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30)
-def test_agreement_is_that_of_all_pairs(seed: int) -> None:
+def test_agreement_is_that_of_all_pairs_weighted_by_the_peers_gates(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [(a, t, int(rng.integers(0, 3))) for a in range(5) for t in range(6) if rng.random() < 0.7]
     if not rows:
         return
     answers = answers_of([*rows, (5, 6, 0)], 3)
-    qualified = sorted(set(rng.integers(0, 6, 3).tolist()))
-    found = agreement_ppm(answers, qualified)
-    assert found == [plain_agreement(answers, qualified, account) for account in range(6)]
+    gates = (rng.integers(0, PPM + 1, 6) * (rng.random(6) < 0.6)).tolist()
+    assert agreement_ppm(answers, gates) == [plain_agreement(answers, gates, account) for account in range(6)]
+
+
+def test_agreement_is_exact_where_64_bits_would_not_hold_it() -> None:
+    answers = answers_of([(account, task, 0) for account in range(3) for task in range(3)], 2)
+    huge = [10**18, 10**17, 0]
+    assert agreement_ppm(answers, huge) == [plain_agreement(answers, huge, account) for account in range(3)]
+
+
+def test_blind_answers_among_good_ones_are_worth_less_than_left_out_ones() -> None:
+    """An account that answers the half of its tasks at random loses by those answers: without them it earns more."""
+    mixed, left_out = [], []
+    for seed in range(12):
+        answers, gold, _ = crowd(seed, {}, golds=120)
+        known, rng = gold[answers.task] != UNANSWERED, np.random.default_rng([seed, 1])
+        lazy = (answers.account == 0) & ~known & (rng.random(len(answers)) < 0.5)
+        choice = np.where(lazy, rng.integers(0, 3, len(answers)), answers.choice)
+        sizes = (answers.accounts, answers.tasks, answers.choices)
+        blind = Answers(answers.account, answers.task, choice, *sizes)
+        fewer = Answers(answers.account[~lazy], answers.task[~lazy], answers.choice[~lazy], *sizes)
+        mixed.append(rater_pay(blind, gold, 10**9).pay[0])
+        left_out.append(rater_pay(fewer, gold, 10**9).pay[0])
+    assert sum(mixed) < sum(left_out) / 2
 
 
 @given(st.integers(0, 10_000), st.permutations(range(6)))

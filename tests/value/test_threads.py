@@ -35,7 +35,8 @@ def some(count):
 
 records, reference, queries = some(2_500), some(150), some(200)
 slashed, weights = rng.random(2_500) < 0.02, rng.integers(1, 4, 200)
-found = value_records(ValueInputs(records, slashed, reference, queries, weights, ValueRules()))
+turns = np.arange(2_500) // 500
+found = value_records(ValueInputs(records, turns, slashed, reference, queries, weights, ValueRules()))
 leaves = zip(found.v, found.u.tolist(), found.s.tolist(), found.novelty.tolist(), found.nearest.tolist(), strict=True)
 shapley = knn_shapley_of(records.vectors, records.targets, queries.vectors, queries.targets, 10)
 print(json.dumps({

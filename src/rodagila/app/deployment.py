@@ -22,7 +22,7 @@ from rodagila.core.policy import GovernanceRules, Policy, TokenRules
 
 NAMES = (
     *("DaoToken", "DaoTimelock", "DaoGovernor", "Registry", "Treasury", "Rewards", "Bonds"),
-    *("Split", "Licenses", "Stake", "Predicates", "Escrow"),
+    *("Split", "Licenses", "Stake", "Predicates", "Escrow", "TaskPay"),
 )
 """In the order of their deployment: the governor's constructor asks the token, everything else only keeps addresses."""
 
@@ -54,11 +54,12 @@ def _arguments(at: Mapping[str, str], operator: str, founders: str, policy: Poli
             *(challenge.window_seconds, challenge.root_bond),
         ),
         "Bonds": (money, treasury, rewards),
-        "Split": (owner, treasury),
+        "Split": (owner, treasury, money),
         "Licenses": (owner, at["Split"]),
         "Stake": (owner, money, treasury),
         "Predicates": (at["Stake"],),
         "Escrow": (at["Split"], at["Predicates"]),
+        "TaskPay": (at["Escrow"],),
     }
 
 

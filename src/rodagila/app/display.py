@@ -42,7 +42,18 @@ AMOUNTS = frozenset(
             "rollover_in",
             "rollover_out",
         ),
-        *("bonds_balance", "seed_pool", "slash", "slashed", "total", "treasury_balance", "unclaimed"),
+        *(
+            "bonds_balance",
+            "budget",
+            "returned",
+            "seed_pool",
+            "worth",
+            "slash",
+            "slashed",
+            "total",
+            "treasury_balance",
+            "unclaimed",
+        ),
     }
 )
 """Keys whose integers are atomic units."""

@@ -20,7 +20,7 @@ from rodagila.learn.model import Examples, TrainedModel, train
 from rodagila.learn.vertical import ServedRecord, VerticalModel
 from rodagila.reward.facts import ModelClaim
 from rodagila.store import schema
-from rodagila.store.vectors import IndexRow, VectorIndex
+from rodagila.store.vectors import IndexRow, Nearest, RowsInMemory, VectorIndex
 
 
 def train_turn(dao: Dao, turn: int) -> dict[str, Any]:
@@ -68,8 +68,11 @@ def _trained(dao: Dao, turn: int, book: Book | None = None) -> TrainedModel:
     )
 
 
-def vertical_model(dao: Dao, turn: int) -> VerticalModel:
-    """Return the model of ``turn`` ready to serve: texts opened in memory, ids and vectors in the index on disk."""
+def vertical_model(dao: Dao, turn: int, *, earlier: bool = False) -> VerticalModel:
+    """Return the model of ``turn`` ready to serve: texts opened in memory, ids and vectors in the index on disk.
+
+    The index is the newest model's: an ``earlier`` one keeps its vectors in memory.
+    """
     book = read_book(dao, up_to=turn)
     trained = _trained(dao, turn, book)
     served, rows = [], []
@@ -77,9 +80,14 @@ def vertical_model(dao: Dao, turn: int) -> VerticalModel:
         stored = book.pages[page].stored
         served.append(ServedRecord(place, stored.owner, stored.id, record))
         rows.append(IndexRow(place, stored.owner, stored.id.hex(), index, record.target, vector))
-    index_on_disk = VectorIndex(dao.home.path / "index" / dao.name)
-    index_on_disk.ensure(turn, rows)
-    return VerticalModel(trained.card, served, index_on_disk, trained.head, dao.home.embedder)
+    found: Nearest = RowsInMemory(rows) if earlier else _index_on_disk(dao, turn, rows)
+    return VerticalModel(trained.card, served, found, trained.head, dao.home.embedder)
+
+
+def _index_on_disk(dao: Dao, turn: int, rows: list[IndexRow]) -> VectorIndex:
+    index = VectorIndex(dao.home.path / "index" / dao.name)
+    index.ensure(turn, rows)
+    return index
 
 
 def _parent(dao: Dao, turn: int) -> bytes:

@@ -17,6 +17,7 @@ from rodagila.app.book import embed
 from rodagila.app.daos import Dao
 from rodagila.app.intake import receive, seal
 from rodagila.app.policies import next_policy, opened_under, policy_with
+from rodagila.app.tasks import bring_labels
 from rodagila.app.turns import TurnRow, add_turn, change_turn, turn_row, turn_rows
 from rodagila.core.errors import Conflict, NotAuthorised
 from rodagila.core.hashing import keccak
@@ -71,6 +72,7 @@ def begin_turn(dao: Dao, turn: int) -> None:
         )
     commit_opening(dao, turn)
     _contribute_corrections(dao, turn)
+    bring_labels(dao)
 
 
 def commit_opening(dao: Dao, turn: int) -> None:

@@ -14,7 +14,7 @@ from eth_utils.address import is_address, to_checksum_address
 
 from rodagila.app.home import Home
 from rodagila.app.progress import Progress
-from rodagila.core.errors import InvalidInput, NotFound
+from rodagila.core.errors import Conflict, InvalidInput, NotFound
 from rodagila.core.hashing import hex0x
 from rodagila.core.money import format_amount
 from rodagila.core.policy import Policy, RecordRules
@@ -215,6 +215,134 @@ def turn_list(home: Home, dao_name: str) -> list[Values]:
     ]
 
 
+def task_new(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    tasks: Path,
+    golds: Path,
+    seconds: int,
+    chosen: Values,
+    by_model: bool,
+    dry_run: bool,
+    progress: Progress,
+) -> Values:
+    """Make a batch of tasks and put its budget into the escrow; ``chosen`` are terms by their names."""
+    from rodagila.app import tasks as batches
+    from rodagila.app.daos import dao_named
+    from rodagila.collect.batches import read_items
+
+    dao = dao_named(home, dao_name)
+    wanted, known = read_items(tasks, golds=False), read_items(golds, golds=True)
+    if by_model:
+        with progress.stage("Price the tasks by the model"):
+            wanted, known = batches.informed(dao, wanted), batches.informed(dao, known)
+    terms = batches.terms_of(dao, _address(home, key), seconds=seconds, **chosen)
+    if dry_run:
+        plan, job = batches.planned(dao, terms, wanted, known)
+        return {
+            "dry_run": True,
+            "dao": dao.name,
+            "requester": terms.requester,
+            "tasks": len(wanted),
+            "golds": len(known),
+            "overlap": terms.overlap,
+            "budget": plan.budget,
+            "escrow": dao.addresses["Escrow"],
+            "terms": hex0x(job.subject),
+        }
+    with progress.stage("Queue the tasks and fund them"):
+        return batches.new_batch(dao, home.keys.get(key, passphrase), terms, wanted, known)
+
+
+def task_list(home: Home, dao_name: str) -> list[Values]:
+    """Return the DAO's batches of tasks."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import list_batches
+
+    return list_batches(dao_named(home, dao_name))
+
+
+def task_show(home: Home, dao_name: str, batch: int) -> Values:
+    """Return one batch of tasks."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import show_batch
+
+    return show_batch(dao_named(home, dao_name), batch)
+
+
+def task_next(home: Home, dao_name: str, batch: int, key: str, passphrase: str | None) -> Values:
+    """Take an account's next task; the one in its hands again while its lease lasts."""
+    import time
+
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import batch_named, desk_of
+    from rodagila.collect.responding import ask
+    from rodagila.serve.tasks import NextTaskRequest
+
+    desk, (opened, _) = desk_of(home), batch_named(dao_named(home, dao_name), batch)
+    asked = ask(home.keys.get(key, passphrase), desk.card(opened), nonce=time.time_ns(), now=home.clock())
+    offered = desk.next_task(NextTaskRequest(**asked), now=home.clock())
+    return {**offered, "price": int(offered["price"])}
+
+
+def task_answer(
+    home: Home, dao_name: str, batch: int, key: str, passphrase: str | None, answer: str, dry_run: bool
+) -> Values:
+    """Respond to the task in an account's hands; the answer stays hidden until the batch is closed."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import batch_named, desk_of
+    from rodagila.collect.responding import respond, shown_content
+    from rodagila.serve.tasks import ResponseRequest
+
+    desk, (opened, _) = desk_of(home), batch_named(dao_named(home, dao_name), batch)
+    held = desk.held(opened, _address(home, key), now=home.clock())
+    if dry_run:
+        canonical = shown_content(held).answer(answer)
+        return {"dry_run": True, "lease": held["lease"], "answer": canonical, "price": int(held["price"])}
+    given = respond(home.keys.get(key, passphrase), desk.card(opened), held, answer, now=home.clock())
+    return desk.respond(ResponseRequest(**given), now=home.clock()) | {"price": int(held["price"])}
+
+
+def task_close(home: Home, dao_name: str, batch: int, dry_run: bool) -> Values:
+    """Take no more responses and fix those that were taken."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import close_batch, show_batch
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        shown = show_batch(dao, batch)
+        return {"dry_run": True, **{name: shown[name] for name in ("batch", "state", "responses", "leased", "wanted")}}
+    return close_batch(dao, batch)
+
+
+def task_pay(home: Home, dao_name: str, batch: int, dry_run: bool, progress: Progress) -> Values:
+    """Pay a closed batch from its escrow and bring its labels into the data."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import pay_batch, show_batch
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        shown = show_batch(dao, batch)
+        return {"dry_run": True, **{name: shown[name] for name in ("batch", "state", "responses", "budget")}}
+    with progress.stage("Open, judge and pay the responses"):
+        return pay_batch(dao, batch)
+
+
+def task_audit(home: Home, dao_name: str, batch: int | None) -> Values:
+    """Recompute pay and labels of settled batches from their public files and the ledger."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.tasks import audit_batches
+
+    reports = audit_batches(dao_named(home, dao_name), batch)
+    return {
+        "ok": all(report.ok for report in reports),
+        "batches": [{"id": hex0x(report.batch), "ok": report.ok} for report in reports],
+        "differences": [line for report in reports for line in report.differences],
+    }
+
+
 def payout_list(home: Home, dao_name: str, turn: int | None) -> list[Values]:
     """Return the payouts of a closed turn (the newest by default), by owner."""
     from rodagila.app.daos import dao_named
@@ -247,6 +375,35 @@ def value_compare(
     with progress.stage("Value the owners", len(wanted)) as stage:
         found = compare(public.facts, computed, wanted, samples=samples, seed=seed, done=lambda method: stage.advance())
     return {"dao": dao.name, "turn": row.number, **found.as_json(), "text": found.as_text()}
+
+
+def dataset_report(home: Home, dao_name: str, turn: int | None, words: Path | None, output: Path | None) -> Values:
+    """Return the report of a data set; ``words`` is a file of toxic words, ``output`` where its page is written."""
+    from rodagila.app.daos import dao_named
+    from rodagila.app.dataset_page import write_dataset_page
+    from rodagila.app.datasets import dataset_report as report_of
+    from rodagila.app.datasets import read_words
+
+    found = report_of(dao_named(home, dao_name), turn, read_words(words) if words else "")
+    return {**found, "page": str(write_dataset_page(found, output))} if output else found
+
+
+def dataset_croissant(home: Home, dao_name: str, turn: int | None) -> Values:
+    """Return the data set's Croissant metadata with its ODRL offers."""
+    from rodagila.app.croissant import croissant, open_offers
+    from rodagila.app.daos import dao_named
+    from rodagila.app.datasets import dataset_report as report_of
+
+    dao = dao_named(home, dao_name)
+    report = report_of(dao, turn)
+    return croissant(
+        report,
+        domain=dao.domain,
+        licenses=dao.addresses["Licenses"],
+        purpose=dao.policy_of(report["turn"]).purpose,
+        offers=open_offers(dao),
+        at=home.ledger.timestamp(),
+    )
 
 
 def payout_claim(home: Home, dao_name: str, account: str, dry_run: bool) -> Values:
@@ -295,6 +452,159 @@ def ask(
         return {"dry_run": True, "dao": dao.name, "price": dao.policy.prices.chat, "payer": _address(home, key)}
     lane = None if channel is None else Lane(*channel)
     return ask_paid(dao, question, home.keys.get(key, passphrase), url, lane)
+
+
+def arena_ask(
+    home: Home,
+    dao_name: str,
+    question: str,
+    key: str,
+    passphrase: str | None,
+    url: str | None,
+    dry_run: bool,
+    channel: tuple[Path, int] | None = None,
+) -> Values:
+    """Let two models of the DAO's line answer, blind; without ``url`` a gateway of this home asks them."""
+    from rodagila.app.arena import ask_two_paid
+    from rodagila.app.daos import dao_named
+    from rodagila.client import Lane
+    from rodagila.market.prices import ARENA, price_of
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        price = price_of(dao.policy.prices, ARENA)
+        return {"dry_run": True, "dao": dao.name, "price": price, "payer": _address(home, key)}
+    lane = None if channel is None else Lane(*channel)
+    return ask_two_paid(dao, question, home.keys.get(key, passphrase), url, lane)
+
+
+def arena_prefer(
+    home: Home, receipt_id: str, preferred: str, key: str, passphrase: str | None, url: str | None, dry_run: bool
+) -> Values:
+    """Say which answer of an arena call was better, signed by the account that paid it."""
+    from rodagila.app.arena import prefer_at, prefer_here
+
+    if dry_run:
+        return {"dry_run": True, "receipt_id": receipt_id, "preferred": preferred, "account": _address(home, key)}
+    account = home.keys.get(key, passphrase)
+    if url is None:
+        return prefer_here(home, receipt_id, preferred, account)
+    return prefer_at(url, receipt_id, preferred, account)
+
+
+def arena_check(path: Path) -> Values:
+    """Recompute a file of ratings from the signed preferences in it."""
+    from rodagila.app.arena import read_ratings
+
+    return {"ok": True, **read_ratings(path)}
+
+
+def model_ratings(home: Home, dao_name: str, out: Path | None) -> Values:
+    """Return the ratings of the DAO's models, and write the file that anyone recomputes them from."""
+    import json
+
+    from rodagila.app.arena import ratings_of
+    from rodagila.app.daos import dao_named
+
+    file = ratings_of(dao_named(home, dao_name))
+    if out is not None:
+        try:
+            with out.open("x", encoding="utf-8") as target:
+                json.dump(file, target)
+        except FileExistsError as error:
+            raise Conflict("file_exists", f"{out} exists; nothing was written.", hint="Name another file.") from error
+        except OSError as error:
+            raise InvalidInput("file_unreadable", f"{out} cannot be written: {error.strerror}.") from error
+    return {"dao": dao_name, "preferences": len(file["preferences"]), **file["result"]}
+
+
+def evaluator_stake(home: Home, dao_name: str, key: str, passphrase: str | None, amount: int, dry_run: bool) -> Values:
+    """Put down an evaluator's stake."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "amount": amount}
+    return evaluators.put_down_stake(dao, home.keys.get(key, passphrase), amount)
+
+
+def evaluator_open(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    subject: str,
+    terms: tuple[int, int, int],
+    dry_run: bool,
+) -> Values:
+    """Open a round; ``terms`` are the seconds for commitments and for reveals, and the least stake that is heard."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "subject": subject}
+    return evaluators.open_round(dao, home.keys.get(key, passphrase), subject, *terms)
+
+
+def evaluator_commit(
+    home: Home, dao_name: str, key: str, passphrase: str | None, round: str, said: int | Path, dry_run: bool
+) -> Values:
+    """Commit to a score, or to the weights in a file."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.commit_score(dao, account, round, said)
+    return evaluators.commit_weights(dao, account, round, said)
+
+
+def evaluator_reveal(
+    home: Home,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    round: str,
+    said: int | Path,
+    out: Path | None,
+    dry_run: bool,
+) -> Values:
+    """Open a commitment; weights are written to the new file ``out``, which others rank models by."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    dao = dao_named(home, dao_name)
+    if dry_run:
+        return {"dry_run": True, "dao": dao.name, "account": _address(home, key), "round": round}
+    account = home.keys.get(key, passphrase)
+    if isinstance(said, int):
+        return evaluators.reveal_score(dao, account, round, said)
+    assert out is not None
+    return evaluators.reveal_weights(dao, account, round, said, out)
+
+
+def evaluator_consensus(home: Home, dao_name: str, round: str, closer: str | None, passphrase: str | None) -> Values:
+    """Return what a round says; ``closer`` names the key that puts its median on the ledger."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    account = None if closer is None else home.keys.get(closer, passphrase)
+    return evaluators.consensus(dao_named(home, dao_name), round, account)
+
+
+def evaluator_rank(
+    home: Home, dao_name: str, round: str, files: Sequence[Path], previous: Path | None, out: Path | None
+) -> Values:
+    """Rank models by evaluators' opened weights."""
+    from rodagila.app import evaluators
+    from rodagila.app.daos import dao_named
+
+    return evaluators.ranking(dao_named(home, dao_name), round, files, previous, out)
 
 
 def serve(home: Home, host: str, port: int, ready: Callable[[str], None]) -> None:

@@ -45,7 +45,7 @@ def render_report(result: Row) -> str:
     turns, owners = list(result["turns"]), by_payout(result["owners"])
     stages = list(result.get("stages") or [])
     return (
-        _templates()
+        templates()
         .get_template("report.html")
         .render(
             title=f"Rodagila: {name_of(result)}",
@@ -239,7 +239,8 @@ def _amount_bars(rows: Sequence[tuple[str, int, str]]) -> Bars | None:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Return the environment that escapes everything, shared by all pages."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rodagila.app", "templates"),
         autoescape=True,

@@ -14,12 +14,14 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from rodagila.app.arena import HomeLine, HomeRatings, arena_of
 from rodagila.app.claiming import claiming_at_intervals
 from rodagila.app.daos import Dao, dao_rows
 from rodagila.app.home import Home
 from rodagila.app.listening import end_on_termination, listening
 from rodagila.app.models import newest_model, vertical_model
 from rodagila.app.settling import follow_settlements
+from rodagila.app.tasks import desk_of
 from rodagila.client import Client, Lane
 from rodagila.core.errors import NotFound, RodaError
 from rodagila.market.calls import Calls
@@ -107,7 +109,15 @@ class Gateway:
             raise troubles[0]
         calls, channels = Calls(self.home.database), ChannelStore(self.home.database)
         paywall = Paywall(self.home.live_ledger, daos[0].token, daos[0].account("gateway"), calls, channels)
-        self.context = GatewayContext(self.catalogue, paywall, FeedbackBook(self.home.database, calls))
+        self.context = GatewayContext(
+            self.catalogue,
+            paywall,
+            FeedbackBook(self.home.database, calls),
+            tasks=desk_of(self.home),
+            clock=self.home.clock,
+            arena=arena_of(self.home, daos[0].account("gateway"), HomeLine(self.home, self.catalogue)),
+            ratings=HomeRatings(self.home),
+        )
         return create_app(self.context)
 
     def claimer(self) -> Claimer | None:

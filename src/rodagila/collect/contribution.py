@@ -20,7 +20,6 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 
 from rodagila.collect.preview import redacted
-from rodagila.collect.redaction import NameFinder
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import Corrupted, InvalidInput, NotAuthorised, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
@@ -38,6 +37,7 @@ from rodagila.core.messages import (
 )
 from rodagila.core.policy import Policy
 from rodagila.core.records import Record
+from rodagila.core.redaction import NameFinder
 from rodagila.vault.contents import OpenedContribution, content_root, open_contribution, pack
 from rodagila.vault.keeper import wrap_for
 from rodagila.vault.sealing import age_identity, object_identity, recipient_of, seal

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rodagila.collect.redaction import REMAINING_RISK, NameFinder, redact
 from rodagila.core.canonical import canonical_json
 from rodagila.core.records import Record
+from rodagila.core.redaction import REMAINING_RISK, NameFinder, redact
 
 
 @dataclass(frozen=True, slots=True)

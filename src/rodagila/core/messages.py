@@ -195,6 +195,35 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """What the payer of an arena call prefers: ``preferred`` is a, b or tie; no good after ``expires``, seconds.
+
+    The receipt is its nonce: one paid call takes one preference.
+    """
+
+    receipt_id: bytes
+    account: str
+    preferred: str
+    expires: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "Preference": _fields(
+            ("bytes32", "receiptId"), ("address", "account"), ("string", "preferred"), ("uint64", "expires")
+        )
+    }
+    PRIMARY: ClassVar[str] = "Preference"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "receiptId": self.receipt_id,
+            "account": self.account,
+            "preferred": self.preferred,
+            "expires": self.expires,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Feedback:
     """What the payer of a receipt says about the answer: kind is rating, preference, click or purchase.
 
@@ -220,6 +249,76 @@ class Feedback:
             "account": self.account,
             "kind": self.kind,
             "bodyHash": self.body_hash,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """An account asks for its next task of a batch; its nonces grow, ``expiry`` in seconds."""
+
+    account: str
+    dao: bytes
+    batch: bytes
+    nonce: int
+    expiry: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "TaskRequest": _fields(
+            ("address", "account"),
+            ("bytes32", "dao"),
+            ("bytes32", "batch"),
+            ("uint256", "nonce"),
+            ("uint64", "expiry"),
+        )
+    }
+    PRIMARY: ClassVar[str] = "TaskRequest"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "account": self.account,
+            "dao": self.dao,
+            "batch": self.batch,
+            "nonce": self.nonce,
+            "expiry": self.expiry,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An account's answer to a task, still hidden behind ``commitment``; the lease serves as its nonce."""
+
+    account: str
+    dao: bytes
+    batch: bytes
+    task: bytes
+    lease: bytes
+    commitment: bytes
+    expiry: int
+
+    TYPES: ClassVar[dict[str, Fields]] = {
+        "Response": _fields(
+            ("address", "account"),
+            ("bytes32", "dao"),
+            ("bytes32", "batch"),
+            ("bytes32", "task"),
+            ("bytes32", "lease"),
+            ("bytes32", "commitment"),
+            ("uint64", "expiry"),
+        )
+    }
+    PRIMARY: ClassVar[str] = "Response"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the EIP-712 message object."""
+        return {
+            "account": self.account,
+            "dao": self.dao,
+            "batch": self.batch,
+            "task": self.task,
+            "lease": self.lease,
+            "commitment": self.commitment,
+            "expiry": self.expiry,
         }
 
 

@@ -34,6 +34,9 @@ class CheckRules:
     min_quality_ppm: int = 300_000
     minhash_jaccard_ppm: int = 800_000
     near_cosine_ppm: int = 950_000
+    languages: str = "any"  # ISO 639-1 codes, with commas; records surely in another are refused
+    toxic_words: str = "default"  # with spaces; in place of the list of prove.findings
+    refuse: str = "personal"  # none, personal: what redaction would still find; all: any finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,30 @@ class FeedbackRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ArenaRules:
+    """The blind arena: which models meet, how preferences become ratings (MECHANISM 2)."""
+
+    models: int = 3  # the newest of the line; 1 closes the arena
+    gold_ppm: int = 100_000
+    prefer_seconds: int = 7 * 86_400
+    ridge_ppm: int = 100_000
+    residual_ppm: int = 2_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReputationRules:
+    """What an account's word is worth (``value.reputation``); a slash counts as so many wrong golds."""
+
+    forget_ppm: int = 900_000
+    agreement_ppm: int = 250_000
+    slash: int = 20
+    least_golds: int = 5
+    tier_stake: int = 1_000_000  # atomic units of an evaluator's stake that the first tier takes
+    tier_free: int = 20
+    tier_open: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengeRules:
     """Challenge window of a posted root, seconds, and the bond behind it."""
 
@@ -168,6 +195,8 @@ class Policy:
     channels: ChannelRules = field(default_factory=ChannelRules)
     queries: QueryRules = field(default_factory=QueryRules)
     feedback: FeedbackRules = field(default_factory=FeedbackRules)
+    arena: ArenaRules = field(default_factory=ArenaRules)
+    reputation: ReputationRules = field(default_factory=ReputationRules)
     challenge: ChallengeRules = field(default_factory=ChallengeRules)
     token: TokenRules = field(default_factory=TokenRules)
     governance: GovernanceRules = field(default_factory=GovernanceRules)
@@ -201,6 +230,8 @@ SECTIONS: dict[str, Any] = {
     "channels": ChannelRules,
     "queries": QueryRules,
     "feedback": FeedbackRules,
+    "arena": ArenaRules,
+    "reputation": ReputationRules,
     "challenge": ChallengeRules,
     "token": TokenRules,
     "governance": GovernanceRules,

@@ -88,6 +88,17 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "checks", "near_cosine_ppm", "share", PPM // 2, PPM, "Cosine from which a record is reported as near another."
     ),
+    Field("checks", "languages", "text", 2, 200, "Languages that are accepted, such as en, de; any for all."),
+    Field("checks", "toxic_words", "text", 2, 300, "Words that are reported as toxic; default for the short list."),
+    Field(
+        "checks",
+        "refuse",
+        "choice",
+        0,
+        0,
+        "Which findings refuse a record: none, personal data that is left, or all.",
+        ("none", "personal", "all"),
+    ),
     Field(
         "value", "theta_max_ppm", "share", PPM // 2, PPM, "Highest cosine to an earlier record that still gets a slot."
     ),
@@ -129,6 +140,18 @@ FIELDS: tuple[Field, ...] = (
         "queries", "wash_margin", "count", 1, 100, "What a step of weight costs, in a query's parts of the last pool."
     ),
     Field("feedback", "learn", "flag", 0, 1, "Whether paid corrections become records of the treasury."),
+    Field("arena", "models", "count", 1, 16, "Newest models of the line that meet in the arena; 1 closes it."),
+    Field("arena", "gold_ppm", "share", 0, PPM // 2, "Share of arena calls that show an answer known to be worse."),
+    Field("arena", "prefer_seconds", "duration", 60, 30 * DAY, "How long after its call a preference is taken."),
+    Field("arena", "ridge_ppm", "decimal", 1, 100 * PPM, "Strength of the ridge that holds ratings near each other."),
+    Field("arena", "residual_ppm", "decimal", PPM, 100 * PPM, "Standard errors of contradiction that drop a rater."),
+    Field("reputation", "forget_ppm", "share", 0, PPM, "What evidence still counts when a turn has passed."),
+    Field("reputation", "agreement_ppm", "share", 0, PPM, "What agreement with peers counts beside a gold."),
+    Field("reputation", "slash", "count", 0, 10_000, "Wrong golds that a slash counts as."),
+    Field("reputation", "least_golds", "count", 1, 1_000, "Golds before an account's word weighs anything."),
+    Field("reputation", "tier_stake", "amount", 1, 10**9 * UNIT, "Stake of the first tier; the next take 10 and 100."),
+    Field("reputation", "tier_free", "count", 0, 10**6, "Open preferences and tasks without a stake."),
+    Field("reputation", "tier_open", "count", 1, 10**6, "The same in the first tier; 10 and 100 times in the next."),
     Field(
         "challenge", "window_seconds", "duration", 1, 30 * DAY, "How long a posted root can be disputed before claims."
     ),
@@ -160,6 +183,8 @@ SECTION_MEANINGS: dict[str, str] = {
     "channels": "Payment channels of buyers: exits and claims.",
     "queries": "The committed validation queries.",
     "feedback": "What is done with what people say about answers.",
+    "arena": "The blind arena of the model line.",
+    "reputation": "What an account's word is worth, and how much work it may have open.",
     "challenge": "How a settlement can be disputed.",
     "token": "The DAO's token and the supply rule that holds for ever.",
     "governance": "How the holders of the token decide.",

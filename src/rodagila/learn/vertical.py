@@ -22,7 +22,7 @@ from rodagila.core.vectors import SCALE, Int8Array
 from rodagila.learn.embedder import Embedder
 from rodagila.learn.head import Head, predict
 from rodagila.learn.model import ModelCard
-from rodagila.store.vectors import VectorIndex
+from rodagila.store.vectors import Nearest
 
 SIMILAR_PPM = 350_000
 """Below this cosine a record says nothing about a question (unrelated CLINC150 questions lie at .0 to .3)."""
@@ -71,7 +71,7 @@ class VerticalModel:
         self,
         card: ModelCard,
         records: Sequence[ServedRecord],
-        index: VectorIndex,
+        index: Nearest,
         head: Head | None,
         embedder: Embedder,
         *,

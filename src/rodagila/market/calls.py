@@ -36,7 +36,8 @@ ORPHANED = "orphaned"
 class Call:
     """One paid call. ``digest`` is the signed payment's hash, ``created`` in seconds.
 
-    ``response`` is None after the bytes were forgotten; ``places`` are the records that the response cites;
+    ``response`` is None after the bytes were forgotten; ``places`` are the records that the response cites,
+    ``pair`` what the arena showed;
     ``settlement`` is the value of ``PAYMENT-RESPONSE`` as it was sent; ``transaction`` is None for a voucher.
     """
 
@@ -53,6 +54,7 @@ class Call:
     response: bytes | None = None
     media_type: str = ""
     places: tuple[int, ...] = ()
+    pair: tuple[str, ...] = ()
     transaction: bytes | None = None
     receipt: SignedReceipt | None = None
     settlement: str = ""
@@ -188,6 +190,8 @@ def _paid(call: Call) -> dict[str, Any]:
 
 def _headers(call: Call) -> str:
     names = {"digest": call.digest.hex(), "media_type": call.media_type, "places": list(call.places)}
+    if call.pair:
+        names["pair"] = list(call.pair)
     return json.dumps({**names, "settlement": call.settlement})
 
 
@@ -207,6 +211,7 @@ def _call(row: Row[Any]) -> Call:
         response=row.response,
         media_type=headers["media_type"],
         places=tuple(headers["places"]),
+        pair=tuple(headers.get("pair", ())),
         transaction=None if row.transaction is None else bytes.fromhex(row.transaction),
         receipt=None if row.receipt is None else SignedReceipt.from_json(json.loads(row.receipt)),
         settlement=headers.get("settlement", ""),

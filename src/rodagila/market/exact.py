@@ -20,7 +20,6 @@ authorisation stands on a public ledger, so whoever also knows the request could
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ from rodagila.core.hashing import from_hex, hex0x
 from rodagila.market.calls import SERVED, Call
 from rodagila.market.facilitator import LedgerFacilitator
 from rodagila.market.fees import settled_transaction
-from rodagila.market.outcome import Answer, PaidAnswer, PaymentUnsettled
+from rodagila.market.outcome import Handler, PaidAnswer, PaymentUnsettled
 from rodagila.market.payments import Payment
 from rodagila.market.prices import Quote, Token
 from rodagila.market.till import InFlight, Till, used
@@ -48,16 +47,14 @@ class ExactScheme:
         self._ledger, self._token, self._till, self._facilitator = ledger, token, till, facilitator
         self._in_flight = InFlight()
 
-    def serve(
-        self, payment: Payment, terms: PaymentRequirements, quote: Quote, handler: Callable[[], Answer]
-    ) -> PaidAnswer:
+    def serve(self, payment: Payment, terms: PaymentRequirements, quote: Quote, handler: Handler) -> PaidAnswer:
         """Return the handler's answer once its payment is settled."""
         key = payment.id_on(self._ledger.chain_id, self._token.address)
         with self._in_flight.alone(key):
             call = self._known(key, payment, quote)
             if call is None:
                 self._verify(payment, terms, quote)
-                call = self._claimed(self._till.answered(key, payment, quote, handler()))
+                call = self._claimed(self._till.answered(key, payment, quote, handler(key)))
             if call.state == SERVED:
                 return self._replay(call)
             transaction = self._settled(call, payment, terms, quote)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler made: the response's bytes, their media type and the places of the records they cite."""
+    """What a handler made: the response's bytes, their media type and the places of the records they cite.
+
+    ``pair`` is what the arena showed and the response does not say: the roster, and what gave each answer.
+    """
 
     body: bytes
     media_type: str
     places: tuple[int, ...] = ()
+    pair: tuple[str, ...] = ()
+
+
+Handler = Callable[[bytes], Answer]
+"""Makes the answer of a call; it gets the id of the payment, which nobody but the payer chose, empty if free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from rodagila.market.claims import Claimer
 from rodagila.market.exact import ExactScheme
 from rodagila.market.facilitator import LedgerFacilitator
 from rodagila.market.hub import Hub
-from rodagila.market.outcome import Answer, PaidAnswer
+from rodagila.market.outcome import Handler, PaidAnswer
 from rodagila.market.payments import BATCH, Payment, VoucherPayment, decode_payment
 from rodagila.market.prices import Quote, Token, network_of
 from rodagila.market.refunds import Refunds
@@ -72,14 +72,14 @@ class Paywall:
             self._refunds = Refunds(self.vouchers, self.till, self.facilitator.signer)
             self.claimer = Claimer(token.address, hub, channels, watch, self.facilitator.signer, clock)
 
-    def serve(self, header: str | None, quote: Quote, handler: Callable[[], Answer]) -> PaidAnswer:
+    def serve(self, header: str | None, quote: Quote, handler: Handler) -> PaidAnswer:
         """Return the handler's answer once it is paid; ``header`` is ``PAYMENT-SIGNATURE``.
 
         Raises ``PaymentDemand``, ``PaymentUnsettled``, ``Conflict`` (``payment_used``), ``Unreachable`` and whatever
         the handler raises.
         """
         if quote.amount == 0:
-            return PaidAnswer(handler())
+            return PaidAnswer(handler(b""))
         payment, terms = self._read(header, quote)
         if isinstance(payment, Payment):
             return self._exact.serve(payment, terms, quote, handler)

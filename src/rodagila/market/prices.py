@@ -28,7 +28,8 @@ SEARCH = "/v1/search"
 CLASSIFY = "/v1/classify"
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
-PAID_ROUTES = (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)
+ARENA = "/v1/arena"
+PAID_ROUTES = (ARENA, CHAT, CLASSIFY, EMBEDDINGS, SEARCH)
 
 PAYMENT_SECONDS = 120
 """How long a signed payment stays good: a slow answer fits, and a lost one is worthless soon."""
@@ -62,7 +63,9 @@ def network_of(chain_id: int) -> str:
 
 def price_of(rules: PriceRules, route: str) -> int:
     """Return the price of one call of a paid route in atomic units; raises ``KeyError`` for another route."""
-    return {CHAT: rules.chat, CLASSIFY: rules.classify, EMBEDDINGS: rules.embeddings, SEARCH: rules.search}[route]
+    arena = 2 * rules.chat  # two models answer
+    prices = {ARENA: arena, CHAT: rules.chat, CLASSIFY: rules.classify, EMBEDDINGS: rules.embeddings}
+    return {**prices, SEARCH: rules.search}[route]
 
 
 def asset_amount(token: Token, amount: int) -> AssetAmount:

@@ -73,6 +73,7 @@ class Till:
             response=answer.body,
             media_type=answer.media_type,
             places=answer.places,
+            pair=answer.pair,
             identifier=payment.identifier,
         )
 

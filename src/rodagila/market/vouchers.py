@@ -30,7 +30,7 @@ from rodagila.market.channels import Channel, ChannelStore
 from rodagila.market.exact import failed, unknown_outcome
 from rodagila.market.facilitator import LedgerFacilitator
 from rodagila.market.hub import ChannelConfig, Hub, voucher_digest
-from rodagila.market.outcome import Answer, PaidAnswer, PaymentDemand, PaymentUnsettled
+from rodagila.market.outcome import Handler, PaidAnswer, PaymentDemand, PaymentUnsettled
 from rodagila.market.payments import VoucherPayment
 from rodagila.market.prices import Quote
 from rodagila.market.till import InFlight, Till, used
@@ -56,9 +56,7 @@ class ChannelScheme:
         self._till, self._facilitator = till, facilitator
         self._in_flight = InFlight()
 
-    def serve(
-        self, payment: VoucherPayment, terms: PaymentRequirements, quote: Quote, handler: Callable[[], Answer]
-    ) -> PaidAnswer:
+    def serve(self, payment: VoucherPayment, terms: PaymentRequirements, quote: Quote, handler: Handler) -> PaidAnswer:
         """Return the handler's answer once its voucher is used up."""
         with self.alone(payment.channel_id):
             key = payment.id_on(self.hub.ledger.chain_id)
@@ -74,7 +72,7 @@ class ChannelScheme:
             if payment.kind == "deposit":
                 return self._with_deposit(key, payment, terms, quote, handler, call, channel)
             self._require_covered(payment, quote, channel)
-            call = self._till.answered(key, payment, quote, handler())
+            call = self._till.answered(key, payment, quote, handler(key))
             settlement = self._settlement(payment, quote, channel, terms)
             call = self._till.signed(call, quote, settlement)
             self._commit(payment, quote, channel, lambda connection: self._till.calls.keep(connection, call))
@@ -142,7 +140,7 @@ class ChannelScheme:
         payment: VoucherPayment,
         terms: PaymentRequirements,
         quote: Quote,
-        handler: Callable[[], Answer],
+        handler: Handler,
         call: Call | None,
         channel: Channel,
     ) -> PaidAnswer:
@@ -152,7 +150,7 @@ class ChannelScheme:
             result = self._facilitator.verify(payment.payload, terms)
             if not result.is_valid:
                 raise self._refused(quote, result.invalid_reason or "unknown")
-            call = self._till.answered(key, payment, quote, handler())
+            call = self._till.answered(key, payment, quote, handler(key))
             if not self._till.calls.claim(call):
                 raise used("This payment is being served by another gateway.")
         call = replace(call, transaction=self._deposited(call, payment, terms))

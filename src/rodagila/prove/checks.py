@@ -1,16 +1,17 @@
-"""The checks that make a proof: authentic, owned, well-formed, good, unique (DESIGN 6, Proof).
+"""The checks that make a proof: authentic, owned, well-formed, good, clean, unique (DESIGN 6, Proof).
 
 *authentic*: the manifest is signed by the owner it names, for this DAO and policy. *owned*: owner, count and every
 commitment recompute from the opened contents. *well-formed*: size, characters, a target for the model's task. *good*:
-looks like language. *unique*: neither this text nor nearly this text has an earlier place; nearness by embedding is
-reported, not punished. If one of the first two fails, no record is accepted.
+looks like language. *clean*: without findings (``prove.findings``), of which the policy says which refuse a record.
+*unique*: neither this text nor nearly this text has an earlier place; nearness by embedding is reported, not punished.
+If one of the first two fails, no record is accepted.
 
 >>> evaluation = evaluate(                                                     # doctest: +SKIP
 ...     opened, manifest=manifest, signature=signature, domain=domain, policy=policy, vectors=vectors,
 ...     seen=SeenRecords(), first_place=0,
 ... )
 >>> [check.name for check in evaluation.checks]                                # doctest: +SKIP
-['authentic', 'owned', 'well_formed', 'good', 'unique']
+['authentic', 'owned', 'well_formed', 'good', 'clean', 'unique']
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rodagila.core.policy import Policy
 from rodagila.core.records import Record
 from rodagila.core.vectors import Int8Array
 from rodagila.prove.duplicates import SeenRecords, highest_cosines
+from rodagila.prove.findings import KINDS, REASONS, Findings
 from rodagila.prove.quality import quality_ppm
 from rodagila.vault.contents import OpenedContribution, content_root
 
@@ -117,14 +119,25 @@ def evaluate(
     gate = next((check.name for check in (authentic, owned) if not check.passed), "")
     faults = [_fault(record, policy) for record in opened.records]
     qualities = [0 if fault else quality_ppm(record.text) for fault, record in zip(faults, opened.records, strict=True)]
+    rules = Findings(policy.checks)
+    findings = [
+        () if gate or fault else rules.of(record.text) for fault, record in zip(faults, opened.records, strict=True)
+    ]
     reasons = [
-        f"not_{gate}" if gate else fault or ("low_quality" if quality < policy.checks.min_quality_ppm else "")
-        for fault, quality in zip(faults, qualities, strict=True)
+        f"not_{gate}" if gate else fault or _poor(quality, policy) or rules.refusing(found)
+        for fault, quality, found in zip(faults, qualities, findings, strict=True)
     ]
     if len(opened.records) > policy.records.max_records:
         reasons = [reason or "too_many_records" for reason in reasons]
     statuses = _statuses(opened.records, reasons, vectors, policy, seen, first_place)
-    checks = (authentic, owned, _well_formed(reasons), _good(qualities, reasons), _unique(statuses, policy))
+    checks = (
+        authentic,
+        owned,
+        _well_formed(reasons),
+        _good(qualities, reasons),
+        _clean(findings, reasons),
+        _unique(statuses, policy),
+    )
     return Evaluation(checks, statuses, _score(statuses, qualities))
 
 
@@ -204,7 +217,21 @@ def _statuses(
 
 
 def _well_formed(reasons: Sequence[str]) -> Check:
-    return _share("well_formed", [reason in ("", "low_quality") for reason in reasons], "well-formed")
+    later = ("", "low_quality", *REASONS.values())
+    return _share("well_formed", [reason in later for reason in reasons], "well-formed")
+
+
+def _poor(quality: int, policy: Policy) -> str:
+    return "low_quality" if quality < policy.checks.min_quality_ppm else ""
+
+
+def _clean(findings: Sequence[Sequence[str]], reasons: Sequence[str]) -> Check:
+    refused = sum(reason in REASONS.values() for reason in reasons)
+    counts = [(kind, sum(kind in found for found in findings)) for kind in KINDS]
+    told = ", ".join(f"{count} {kind}" for kind, count in counts if count)
+    clean = sum(not found for found in findings)
+    detail = f"{clean} of {len(findings)} without findings" + (f": {told}" if told else "")
+    return Check("clean", refused == 0, clean * PPM // max(1, len(findings)), detail)
 
 
 def _good(qualities: Sequence[int], reasons: Sequence[str]) -> Check:

@@ -53,13 +53,17 @@ STEPS, RATE = 100, 2.0
 
 @dataclass(frozen=True, slots=True)
 class MethodValues:
-    """Values by owner with standard errors (0 for exact methods), utility calls, and the seconds they took."""
+    """``found``: values by owner with their variances and counts (0 for exact methods); utility calls and seconds."""
 
     method: str
-    values: FloatArray
-    errors: FloatArray
+    found: Valuation
     calls: int
     seconds: float
+
+    @property
+    def values(self) -> FloatArray:
+        """Values by owner."""
+        return self.found.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ class Comparison:
                 {
                     "method": column.method,
                     "values": column.values.tolist(),
-                    "standard_errors": column.errors.tolist(),
+                    "variances": column.found.variances.tolist(),
+                    "counts": column.found.counts.tolist(),
+                    "standard_errors": column.found.standard_errors.tolist(),
                     "utility_calls": column.calls,
                     "seconds": round(column.seconds, 3),
                 }
@@ -244,7 +250,7 @@ def _timed(turn: Turn, name: str) -> MethodValues:
     begun = time.perf_counter()
     found = METHODS[name](turn)
     calls = turn.__dict__["utility"].calls if "utility" in turn.__dict__ else 0
-    return MethodValues(name, found.values, found.standard_errors, calls, time.perf_counter() - begun)
+    return MethodValues(name, found, calls, time.perf_counter() - begun)
 
 
 def _correlations(columns: Sequence[MethodValues]) -> dict[tuple[str, str], float]:

@@ -2,6 +2,7 @@
 
 pool -> lambda -> payable -> share of value -> pay of each record -> total of the turn -> cumulative -> leaf and proof;
 beside it the DAO's tokens: what the turn may issue -> the same share -> total -> cumulative -> leaf and proof.
+Every score, check and payout comes with its 95% interval over the scoring queries (``rodagila.value.uncertainty``).
 
 Example: ``print(explain(public, account).as_text())``.
 """
@@ -14,22 +15,37 @@ from typing import Any
 from rodagila.core.errors import NotFound
 from rodagila.core.hashing import hex0x
 from rodagila.core.money import PPM, format_amount, format_tokens
-from rodagila.reward.facts import ACCEPTED, REFUSED, Computed, accepted_places, compute
+from rodagila.reward.facts import (
+    ACCEPTED,
+    REFUSED,
+    Computed,
+    TurnFacts,
+    accepted_places,
+    accepted_sources,
+    compute,
+    value_inputs,
+)
 from rodagila.reward.public import PublicTurn
 from rodagila.reward.tree import TurnTree
 from rodagila.value.cosine import ONE
 from rodagila.value.neighbours import UNIT
 from rodagila.value.slots import NOTHING
+from rodagila.value.uncertainty import ByQuery, by_query, interval
 
 AMOUNTS = (
-    *("pool", "payable", "total", "slashed", "before", "cumulative"),
+    *("pool", "payable", "total", "total_low", "total_high", "slashed", "before", "cumulative"),
     *("issuable", "tokens", "tokens_before", "tokens_cumulative"),
 )
+BOUNDS = ("v_low", "v_high", "s_low", "s_high", "pay_low", "pay_high")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLine:
-    """One record of the account: what it was worth and why. Values as in ``ValueResult``, money in atomic units."""
+    """One record of the account: what it was worth and why. Values as in ``ValueResult``, money in atomic units.
+
+    ``v_low`` to ``v_high``, and so on: what other scoring queries of the same kind would have given, 95 times in
+    100. Standing in the order is taken as it is: what is stopped, excluded or slashed is paid 0 to 0.
+    """
 
     place: int
     contribution: str
@@ -45,6 +61,19 @@ class RecordLine:
     issue: int
     slash: int
     reason: str
+    v_low: int = 0
+    v_high: int = 0
+    s_low: int = 0
+    s_high: int = 0
+    pay_low: int = 0
+    pay_high: int = 0
+
+    def as_text(self) -> str:
+        """Return the record's line of the table; the check with half of its interval."""
+        reach = f"{format_amount(self.pay_low)} - {format_amount(self.pay_high)}"
+        check = f"{self.s / UNIT:>7.3f} {(self.s_high - self.s) / UNIT:>6.3f}"
+        money = f"{format_amount(self.pay):>10}  {reach:>21}  {format_amount(self.slash):>8}"
+        return f"{self.place:>6}  {money}  {check}  {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,8 @@ class Explanation:
     share_ppm: int
     records: tuple[RecordLine, ...]
     total: int
+    total_low: int
+    total_high: int
     slashed: int
     before: int
     cumulative: int
@@ -79,7 +110,7 @@ class Explanation:
         for name in AMOUNTS:
             body[name] = str(body[name])
         for line in body["records"]:
-            line.update({name: str(line[name]) for name in ("u", "v", "s", "pay", "issue", "slash")})
+            line.update({name: str(line[name]) for name in ("u", "v", "s", "pay", "issue", "slash", *BOUNDS)})
         return body | {name: list(body[name]) for name in ("records", "proof", "token_proof")}
 
     def as_text(self, limit: int = 20) -> str:
@@ -100,13 +131,12 @@ class Explanation:
             f" cumulative {format_tokens(self.tokens_cumulative)}",
             f"token leaf {self.token_leaf or 'none'}",
             f"token root {self.token_root}",
+            "other scoring queries of the same kind would have paid, 95 times in 100,"
+            f" {format_amount(self.total_low)} to {format_amount(self.total_high)}",
             "",
-            f"{'place':>6}  {'pay':>10}  {'slash':>8}  why",
+            f"{'place':>6}  {'pay':>10}  {'its 95% interval':>21}  {'slash':>8}  {'check':>7} {'+-':>6}  why",
         ]
-        rows = [
-            f"{line.place:>6}  {format_amount(line.pay):>10}  {format_amount(line.slash):>8}  {line.reason}"
-            for line in moved[:limit]
-        ]
+        rows = [line.as_text() for line in moved[:limit]]
         more = [f"... and {len(moved) - limit} more"] if len(moved) > limit else []
         return "\n".join(head + rows + more)
 
@@ -117,13 +147,16 @@ def explain(public: PublicTurn, account: str, computed: Computed | None = None) 
     ``computed`` may carry ``compute(public.facts)`` to explain many accounts at the cost of one.
     """
     facts, done = public.facts, computed or compute(public.facts)
-    lines = tuple(_lines(public, account, done))
+    parts = by_query(value_inputs(facts), done.values)
+    lines = tuple(_lines(public, account, done, parts))
     cumulative = done.settlement.cumulative.get(account, 0)
     tokens = done.settlement.cumulative_issued.get(account, 0)
     if not lines and not cumulative and not tokens:
         raise NotFound("account_unknown", f"{account} has no records and no payout up to turn {facts.turn}.")
     worth = sum(v for v, s in zip(done.values.v, done.values.s, strict=True) if s >= 0)
     own = sum(line.v for line in lines if line.s >= 0)
+    total = done.outcome.payouts.get(account, 0)
+    total_low, total_high = _total_interval(facts, done, parts, account)
     leaf, proof = _place(done.payout_tree, account)
     token_leaf, token_proof = _place(done.token_tree, account)
     return Explanation(
@@ -134,7 +167,9 @@ def explain(public: PublicTurn, account: str, computed: Computed | None = None) 
         payable=done.outcome.payable,
         share_ppm=own * PPM // worth if worth else 0,
         records=lines,
-        total=done.outcome.payouts.get(account, 0),
+        total=total,
+        total_low=total_low,
+        total_high=total_high,
         slashed=sum(line.slash for line in lines),
         before=facts.previous.get(account, 0),
         cumulative=cumulative,
@@ -158,7 +193,22 @@ def _place(tree: TurnTree, account: str) -> tuple[str, tuple[str, ...]]:
     return hex0x(tree.leaf_of(account)), tuple(hex0x(node) for node in tree.proof_of(account))
 
 
-def _lines(public: PublicTurn, account: str, done: Computed) -> list[RecordLine]:
+def _total_interval(facts: TurnFacts, done: Computed, parts: ByQuery, account: str) -> tuple[int, int]:
+    """Return the 95% interval of what the account's records get together."""
+    paid = [
+        row
+        for row, source in enumerate(accepted_sources(facts))
+        if facts.contributions[source].owner == account and done.values.s[row] >= 0
+    ]
+    return _money(done, parts, paid, done.outcome.payouts.get(account, 0))
+
+
+def _money(done: Computed, parts: ByQuery, paid: list[int], amount: int) -> tuple[int, int]:
+    low, high = interval(parts.pay_error(paid, done.outcome.payable), amount)
+    return max(0, low), min(high, done.outcome.payable)
+
+
+def _lines(public: PublicTurn, account: str, done: Computed, parts: ByQuery) -> list[RecordLine]:
     """Return a line for every record the account gave, accepted or not, in place order."""
     row_of = {int(place): row for row, place in enumerate(accepted_places(public.facts))}
     lines, place = [], 0
@@ -167,7 +217,7 @@ def _lines(public: PublicTurn, account: str, done: Computed) -> list[RecordLine]
             if entry.owner == account:
                 name = (place, hex0x(entry.id), entry.turn)
                 lines.append(
-                    _accepted(public, done, row_of[place], name) if status == ACCEPTED else _other(status, name)
+                    _accepted(public, done, parts, row_of[place], name) if status == ACCEPTED else _other(status, name)
                 )
             place += 1
     return lines
@@ -179,8 +229,12 @@ def _other(status: int, name: tuple[int, str, int]) -> RecordLine:
     return RecordLine(place, contribution, turn, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, reason)
 
 
-def _accepted(public: PublicTurn, done: Computed, row: int, name: tuple[int, str, int]) -> RecordLine:
+def _accepted(public: PublicTurn, done: Computed, parts: ByQuery, row: int, name: tuple[int, str, int]) -> RecordLine:
     values, (place, contribution, turn) = done.values, name
+    v, s, pay = values.v[row], int(values.s[row]), done.settlement.pays[row]
+    v_low, v_high = interval(parts.value_error([row]), v)
+    s_low, s_high = interval(parts.check_error([row]), s)
+    pay_low, pay_high = _money(done, parts, [row], pay) if s >= 0 else (0, 0)
     return RecordLine(
         place=place,
         contribution=contribution,
@@ -189,13 +243,19 @@ def _accepted(public: PublicTurn, done: Computed, row: int, name: tuple[int, str
         nearest_ppm=int(values.nearest[row]) * PPM // ONE,
         u=int(values.u[row]),
         novelty_ppm=int(values.novelty[row]) * PPM // ONE,
-        v=values.v[row],
-        s=int(values.s[row]),
+        v=v,
+        s=s,
         queries_helped=int(values.helped[row]),
-        pay=done.settlement.pays[row],
+        pay=pay,
         issue=done.settlement.issues[row],
         slash=done.settlement.slashes[row],
         reason=_reason(public, done, row, place),
+        v_low=max(0, v_low),
+        v_high=v_high,
+        s_low=s_low,
+        s_high=s_high,
+        pay_low=pay_low,
+        pay_high=pay_high,
     )
 
 

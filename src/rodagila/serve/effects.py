@@ -28,7 +28,7 @@ from rodagila.core.money import PPM
 from rodagila.core.policy import Policy
 from rodagila.core.records import Record
 from rodagila.core.vectors import Int8Array, dot_products
-from rodagila.market.prices import CHAT, EMBEDDINGS
+from rodagila.market.prices import ARENA, CHAT, EMBEDDINGS
 from rodagila.serve.feedback import FeedbackRow
 from rodagila.serve.schemas import ChatRequest
 
@@ -111,6 +111,8 @@ def texts_of(route: str, request: dict[str, Any]) -> list[str]:
     if route == CHAT:
         question = ChatRequest.model_validate(request).question()
         return [] if question is None else [question]
+    if route == ARENA:
+        return [str(request["question"])]
     if route == EMBEDDINGS:
         given = request["input"]
         return [given] if isinstance(given, str) else list(given)

@@ -31,7 +31,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from rodagila.core.canonical import canonical_json, json_hash
-from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised, PaymentFailed
+from rodagila.core.errors import Conflict, InvalidInput, NotAuthorised
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import Feedback, digest, signer_of
 from rodagila.market.calls import ORPHANED, Call, Calls
@@ -144,7 +144,7 @@ class FeedbackBook:
         """
         call = self._calls.by_receipt(from_hex(given.receipt_id))
         if call.state == ORPHANED:
-            raise PaymentFailed(
+            raise Conflict(
                 "payment_unsettled", "The payment of this receipt was undone by a reorganisation of the chain."
             )
         row = _authentic(given, call, now)

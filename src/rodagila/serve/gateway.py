@@ -24,9 +24,9 @@ from starlette.responses import StreamingResponse
 from rodagila.core.errors import InvalidInput, PaymentFailed, RodaError
 from rodagila.core.hashing import from_hex, hex0x
 from rodagila.core.messages import dao_id
-from rodagila.market.outcome import Answer, PaidAnswer
+from rodagila.market.outcome import Handler, PaidAnswer
 from rodagila.market.paywall import Paywall
-from rodagila.market.prices import CHAT, CLASSIFY, EMBEDDINGS, SEARCH, Quote, network_of, price_of
+from rodagila.market.prices import ARENA, CHAT, CLASSIFY, EMBEDDINGS, PAID_ROUTES, SEARCH, Quote, network_of, price_of
 from rodagila.market.receipts import RECEIPT_HEADER, encode_receipt, request_hash
 from rodagila.serve.answers import (
     SSE,
@@ -36,12 +36,23 @@ from rodagila.serve.answers import (
     question_of,
     search_answer,
 )
+from rodagila.serve.arena import Arena, CatalogueLine, Roster, arena_answer
 from rodagila.serve.catalogue import Catalogue, ServedModel
 from rodagila.serve.feedback import FeedbackBook
 from rodagila.serve.limits import BodyLimit
 from rodagila.serve.meter import Meter
 from rodagila.serve.problems import install_problems
-from rodagila.serve.schemas import ChatRequest, ClassifyRequest, EmbeddingsRequest, FeedbackRequest, SearchRequest
+from rodagila.serve.ratings import rating_file
+from rodagila.serve.schemas import (
+    ArenaRequest,
+    ChatRequest,
+    ClassifyRequest,
+    EmbeddingsRequest,
+    FeedbackRequest,
+    PreferenceRequest,
+    SearchRequest,
+)
+from rodagila.serve.tasks import NextTaskRequest, OpeningRequest, ResponseRequest, TaskDesk
 
 LOG = logging.getLogger(__name__)
 THREADS = 16
@@ -53,11 +64,18 @@ RESPONSE_HEADER = "PAYMENT-RESPONSE"
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """What a gateway works with; the ledger and the token are the paywall's."""
+    """What a gateway works with; the ledger and the token are the paywall's.
+
+    ``arena`` is by default that of the catalogue's models; ``ratings`` makes a DAO's file of ratings, by default from
+    the arena alone, without stakes and other evidence.
+    """
 
     catalogue: Catalogue
     paywall: Paywall
     feedback: FeedbackBook
+    tasks: TaskDesk | None = None
+    arena: Arena | None = None
+    ratings: Callable[[Arena, ServedModel, int], dict[str, Any]] | None = None
     meter: Meter = field(default_factory=Meter)
     clock: Callable[[], int] = lambda: int(time.time())
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
@@ -78,6 +96,9 @@ def create_app(gateway: GatewayContext) -> FastAPI:
     _add_free_routes(app, gateway)
     _add_paid_routes(app, gateway)
     _add_channel_route(app, gateway)
+    if gateway.tasks is not None:
+        _add_task_routes(app, gateway, gateway.tasks)
+    _add_arena_routes(app, gateway)
     _count_requests(app, gateway.meter)
     app.add_middleware(BodyLimit)
     return app
@@ -123,6 +144,32 @@ def _add_free_routes(app: FastAPI, gateway: GatewayContext) -> None:
         return {"id": hex0x(row.id), "receipt_id": hex0x(row.receipt.id), "kind": row.kind, "turn": row.turn}
 
 
+def _add_task_routes(app: FastAPI, gateway: GatewayContext, desk: TaskDesk) -> None:
+    @app.get("/v1/batches")
+    async def batches() -> dict[str, Any]:
+        """List the batches of tasks that take responses, with their terms."""
+        return {"object": "list", "data": await _on_thread(gateway, desk.batches)}
+
+    @app.post("/v1/tasks/next")
+    async def next_task(given: NextTaskRequest) -> dict[str, Any]:
+        """Lease the account's next task to her; the same one again while she holds it."""
+        offered: dict[str, Any] = await _on_thread(gateway, lambda: desk.next_task(given, now=gateway.clock()))
+        return offered
+
+    @app.post("/v1/responses", status_code=201)
+    async def respond(given: ResponseRequest) -> dict[str, Any]:
+        """Take a signed response to a leased task; its answer stays hidden until the batch is closed."""
+        taken: dict[str, Any] = await _on_thread(gateway, lambda: desk.respond(given, now=gateway.clock()))
+        gateway.meter.count("rodagila_responses_total")
+        return taken
+
+    @app.post("/v1/responses/open")
+    async def open_response(given: OpeningRequest) -> dict[str, Any]:
+        """Take what opens a response, from an account that kept it until the batch was closed."""
+        opened: dict[str, Any] = await _on_thread(gateway, desk.open_response, given)
+        return opened
+
+
 def _add_channel_route(app: FastAPI, gateway: GatewayContext) -> None:
     @app.get("/v1/channels/{name}")
     async def channel(name: str, request: Request) -> Response:
@@ -138,26 +185,82 @@ def _add_paid_routes(app: FastAPI, gateway: GatewayContext) -> None:
     async def search(given: SearchRequest, request: Request) -> Response:
         """Find the records nearest to a text."""
         served = gateway.catalogue.find(given.model)
-        return await _paid(gateway, request, served, lambda: search_answer(served, given))
+        return await _paid(gateway, request, served, lambda _: search_answer(served, given))
 
     @app.post(CLASSIFY)
     async def classify(given: ClassifyRequest, request: Request) -> Response:
         """Name the label of a text."""
         served = gateway.catalogue.find(given.model)
-        return await _paid(gateway, request, served, lambda: classify_answer(served, given))
+        return await _paid(gateway, request, served, lambda _: classify_answer(served, given))
 
     @app.post(EMBEDDINGS)
     async def embeddings(given: EmbeddingsRequest, request: Request) -> Response:
         """Return vectors of texts, as OpenAI's API does."""
         served = gateway.catalogue.find(given.model)
-        return await _paid(gateway, request, served, lambda: embeddings_answer(served, given))
+        return await _paid(gateway, request, served, lambda _: embeddings_answer(served, given))
 
     @app.post(CHAT)
     async def chat(given: ChatRequest, request: Request) -> Response:
         """Answer the last user message from the DAO's records, with citations, as OpenAI's API does."""
         served = gateway.catalogue.find(given.model)
         question_of(given)
-        return await _paid(gateway, request, served, lambda: chat_answer(served, given, gateway.clock()))
+        return await _paid(gateway, request, served, lambda _: chat_answer(served, given, gateway.clock()))
+
+
+def _add_arena_routes(app: FastAPI, gateway: GatewayContext) -> None:
+    paywall = gateway.paywall
+    arena = gateway.arena or Arena.beside(CatalogueLine(gateway.catalogue), paywall.calls, paywall.till.gateway)
+    ratings = gateway.ratings or (lambda arena, newest, now: _arena_ratings(gateway, arena, newest, now))
+
+    def newest_of(name: str) -> ServedModel:
+        return gateway.catalogue.find(gateway.catalogue.find(name).dao)
+
+    @app.post(ARENA)
+    async def ask_two(given: ArenaRequest, request: Request) -> Response:
+        """Answer a question by two models of the DAO's line, blind; costs two calls of chat."""
+        newest = newest_of(given.model)
+        roster = await _on_thread(gateway, arena.standing, newest, gateway.clock())
+        return await _paid(
+            gateway, request, newest, lambda payment: arena_answer(arena.line, roster, given, payment, gateway.clock())
+        )
+
+    @app.get(ARENA + "/{name}")
+    async def arena_terms(name: str) -> dict[str, Any]:
+        """Tell which models meet, what a call costs, and the commitment to the seed that draws the pairs."""
+        newest = newest_of(name)
+        return arena_card(newest, await _on_thread(gateway, arena.standing, newest, gateway.clock()))
+
+    @app.get(ARENA + "/{name}/ratings")
+    async def arena_ratings(name: str) -> dict[str, Any]:
+        """Return the ratings of the DAO's models with all that it takes to recompute them."""
+        return dict(await _on_thread(gateway, ratings, arena, newest_of(name), gateway.clock()))
+
+    @app.post("/v1/preferences", status_code=201)
+    async def prefer(given: PreferenceRequest) -> dict[str, Any]:
+        """Take the signed preference of who paid an arena call; free."""
+        row = await _on_thread(gateway, arena.preferences.take, given, gateway.clock())
+        gateway.meter.count("rodagila_preferences_total", dao=row.dao)
+        return {"id": hex0x(row.id), "receipt_id": hex0x(row.receipt.id), "preferred": row.preferred, "turn": row.turn}
+
+
+def arena_card(newest: ServedModel, roster: Roster) -> dict[str, Any]:
+    """Return the terms of a DAO's arena."""
+    return {
+        "object": "arena.terms",
+        "dao": newest.dao,
+        "models": list(roster.models),
+        "commitment": hex0x(roster.commitment),
+        "price": str(price_of(newest.policy.prices, ARENA)),
+        "gold_ppm": roster.gold_ppm,
+        "prefer_seconds": roster.prefer_seconds,
+    }
+
+
+def _arena_ratings(gateway: GatewayContext, arena: Arena, newest: ServedModel, now: int) -> dict[str, Any]:
+    rosters = arena.rosters.of_dao(newest.dao, dao_id(newest.domain))
+    rows = arena.preferences.of_dao(newest.dao)
+    who = (newest.domain, gateway.paywall.gateway, newest.dao, newest.turn, newest.policy)
+    return rating_file(*who, rosters, rows, {}, {}, now)
 
 
 def model_card(paywall: Paywall, model: ServedModel, name: str) -> dict[str, Any]:
@@ -179,14 +282,12 @@ def model_card(paywall: Paywall, model: ServedModel, name: str) -> dict[str, Any
             "pay_to": model.treasury,
             "schemes": list(paywall.terms.schemes),
             "withdraw_delay": model.policy.channels.withdraw_delay_seconds,
-            "prices": {route: str(price_of(prices, route)) for route in (CHAT, CLASSIFY, EMBEDDINGS, SEARCH)},
+            "prices": {route: str(price_of(prices, route)) for route in PAID_ROUTES},
         },
     }
 
 
-async def _paid(
-    gateway: GatewayContext, request: Request, served: ServedModel, handler: Callable[[], Answer]
-) -> Response:
+async def _paid(gateway: GatewayContext, request: Request, served: ServedModel, handler: Handler) -> Response:
     route = request.url.path
     quote = _quote(served, route, request, request_hash(await request.json()))
     try:

@@ -18,7 +18,9 @@ HELP = {
     "rodagila_feedback_total": "Feedback taken, by DAO and kind.",
     "rodagila_fees_total": "Settled fees in atomic units by DAO.",
     "rodagila_paid_calls_total": "Calls paid and served, by DAO and route.",
+    "rodagila_preferences_total": "Preferences taken in the arena, by DAO.",
     "rodagila_refused_payments_total": "Payments refused or unsettled, by code.",
+    "rodagila_responses_total": "Responses to tasks that were taken.",
 }
 
 Labels = tuple[tuple[str, str], ...]

@@ -76,6 +76,13 @@ class ChatMessage(BaseModel):
         return "\n".join(part.text for part in self.content)
 
 
+class ArenaRequest(Strict):
+    """Ask two models of a DAO's line the same question, without being told which."""
+
+    model: ModelName
+    question: Text
+
+
 class StreamOptions(BaseModel):
     """What a stream holds besides the text."""
 
@@ -95,6 +102,16 @@ class ChatRequest(BaseModel):
     def question(self) -> str | None:
         """Return the last user message's text, None if there is none."""
         return next((message.words() for message in reversed(self.messages) if message.role == "user"), None)
+
+
+class PreferenceRequest(Strict):
+    """Which answer of an arena call its payer prefers; signed (``core.messages.Preference``)."""
+
+    receipt_id: Hash
+    account: Address
+    preferred: Literal["a", "b", "tie"]
+    expires: int = Field(ge=0, lt=2**53)
+    signature: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{130}$")]
 
 
 class FeedbackRequest(Strict):

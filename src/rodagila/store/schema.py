@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -179,6 +181,37 @@ channel_cursor = Table(
 )
 """One row: up to which block the events of channels were followed."""
 
+roster = Table(
+    "roster",
+    metadata,
+    Column("commitment", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("gold_ppm", Integer, nullable=False),
+    Column("prefer_seconds", BigInteger, nullable=False),
+    Column("opened", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=True),
+    UniqueConstraint("dao", "number"),
+)
+"""Models of one DAO that met in the arena from ``opened`` to ``closed``, as a JSON list; ``commitment`` is the hash of
+the seed that drew their pairs."""
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("receipt_id", String(64), nullable=False, unique=True),
+    Column("account", String(42), nullable=False),
+    Column("preferred", String(3), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("signature", String(130), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+"""Signed preferences on calls of the arena; what each call showed is kept with the call."""
+
 feedback = Table(
     "feedback",
     metadata,
@@ -193,3 +226,85 @@ feedback = Table(
     Column("created", BigInteger, nullable=False),
     UniqueConstraint("receipt_id", "kind"),
 )
+
+task_batch = Table(
+    "task_batch",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("dao", String(64), ForeignKey("dao.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("recipient", String(80), nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("next_place", BigInteger, nullable=False),
+    Column("responses", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("public_id", String(64), nullable=True),
+    Column("contribution", String(64), nullable=True),
+    UniqueConstraint("dao", "number"),
+)
+"""A batch of tasks; ``id`` is its job's in the escrow. ``state`` is made, open, closed or settled; ``sealed_key`` is
+the identity that opens its tasks and responses, sealed to the operator; ``next_place`` is the end of its queue,
+``responses`` counts those taken; ``contribution`` holds the records that came of it."""
+
+task = Table(
+    "task",
+    metadata,
+    Column("batch", String(64), ForeignKey("task_batch.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("record", String(64), nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("gold", Boolean, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("task_queue", "batch", "place", sqlite_where=text("wanted > 0"), postgresql_where=text("wanted > 0")),
+    Index("task_golds", "batch", "place", sqlite_where=text("gold"), postgresql_where=text("gold")),
+    Index("task_record", "record"),
+)
+"""A task; ``record`` is the hash of what it is about, whatever is asked; ``wanted`` is how many more leases it takes (0
+for golds, which are not in the queue), ``place`` its place in the queue; ``sealed`` is its content."""
+
+seat = Table(
+    "seat",
+    metadata,
+    Column("batch", String(64), ForeignKey("task_batch.id"), primary_key=True),
+    Column("account", String(42), primary_key=True),
+    Column("nonce", String(80), nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("golds_shown", Integer, nullable=False),
+    Column("golds", Integer, nullable=False),
+)
+"""How far an account is in a batch: its newest nonce, the place of the queue up to which it has been, tasks and golds
+that it was shown, golds that it answered."""
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("batch", String(64), ForeignKey("task_batch.id"), nullable=False),
+    Column("task", Integer, nullable=False),
+    Column("dao", String(64), nullable=False),
+    Column("account", String(42), nullable=False),
+    Column("record", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("serial", Integer, nullable=True),
+    Column("commitment", String(64), nullable=True),
+    Column("expiry", BigInteger, nullable=True),
+    Column("signature", String(130), nullable=True),
+    Column("opening", LargeBinary, nullable=True),
+    UniqueConstraint("dao", "account", "record"),
+    UniqueConstraint("batch", "serial"),
+    Index(
+        "lease_open", "batch", "expires", sqlite_where=text("state = 'open'"), postgresql_where=text("state = 'open'")
+    ),
+)
+"""A task in an account's hands, and its response: ``state`` is open, answered or expired; ``serial`` orders the
+responses of a batch; ``opening`` is what the commitment hides, sealed to the batch's recipient. No record is shown
+twice to one account in a DAO."""

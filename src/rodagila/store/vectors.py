@@ -22,14 +22,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from rodagila.core.errors import Corrupted, NotFound
 from rodagila.core.hashing import keccak
 from rodagila.core.vectors import Int8Array, dot_products
-from rodagila.store.nearest import cosine_keys, cosine_ppm, squared_norms
+from rodagila.store.nearest import cosine_keys, cosine_ppm, nearest, squared_norms
 
 TABLE = "records"
 MARGIN = 1e-4
@@ -54,6 +54,30 @@ class IndexHit:
 
     place: int
     score_ppm: int
+
+
+class Nearest(Protocol):
+    """What finds the records nearest to a vector."""
+
+    def search(self, vector: Int8Array, k: int) -> Sequence[IndexHit]:
+        """Return the ``k`` nearest rows by exact cosine, ties to the lower place."""
+        ...
+
+
+class RowsInMemory:
+    """The same search over rows in memory: for a model of an earlier turn, which the index on disk has outgrown."""
+
+    def __init__(self, rows: Sequence[IndexRow]) -> None:
+        ordered = sorted(rows, key=lambda row: row.place)
+        self._places = [row.place for row in ordered]
+        self._vectors = np.stack([row.vector for row in ordered]) if ordered else np.zeros((0, 1), np.int8)
+
+    def search(self, vector: Int8Array, k: int) -> tuple[IndexHit, ...]:
+        """Return the ``k`` nearest rows by exact cosine, ties to the lower place."""
+        if not self._places or k <= 0:
+            return ()
+        best = nearest(vector[None, :], self._vectors, k)[0]
+        return tuple(IndexHit(self._places[at], cosine_ppm(vector, self._vectors[at])) for at in best.tolist())
 
 
 class VectorIndex:

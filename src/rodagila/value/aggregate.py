@@ -5,8 +5,8 @@ maximisation: one-coin Dawid-Skene gives each account one accuracy, the full one
 Skene, 1979), GLAD an ability to each account and a difficulty to each task (Whitehill et al., 2009). None is best
 everywhere: ``choose`` takes the one with the most golds right, and the earlier of ``METHODS`` where they are level.
 
-``certificate`` bounds a batch's accuracy by Wilson's 95% interval over golds that were drawn at random from the batch
-and took no part in choosing the method.
+``certificate`` bounds a batch's accuracy by the exact 95% interval of ``value.certificate`` over golds that were drawn
+at random from the batch and took no part in choosing the method.
 
 >>> answers = Answers(np.array([0, 1, 2]), np.zeros(3, np.int64), np.array([1, 1, 0]), accounts=3, tasks=1, choices=2)
 >>> aggregate(answers, "majority").tolist()
@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 
 from rodagila.core.errors import InvalidInput
-from rodagila.core.money import PPM
 from rodagila.core.vectors import Int64Array
 from rodagila.value.answers import UNANSWERED, Answers
-from rodagila.value.rater_pay import wilson_lower_ppm
+from rodagila.value.certificate import certify, right_of
 
 METHODS = ("one_coin", "dawid_skene", "majority", "glad")
 ITERATIONS = 100
@@ -65,16 +64,14 @@ def choose(labelled: Mapping[str, Int64Array], truth: Int64Array) -> str:
     """
     if not (truth != UNANSWERED).any():
         raise InvalidInput("value_inputs", "No gold task was given; at least one is required to choose by.")
-    right = {method: certificate(labels, truth).right for method, labels in labelled.items()}
+    right = {method: right_of(labels, truth)[0] for method, labels in labelled.items()}
     return max(labelled, key=lambda method: (right[method], -METHODS.index(method)))
 
 
 def certificate(labels: Int64Array, truth: Int64Array) -> Certificate:
     """Return the certificate of ``labels`` (tasks,) by the golds in ``truth`` (tasks,)."""
-    golden = truth != UNANSWERED
-    asked, right = int(golden.sum()), int((labels[golden] == truth[golden]).sum())
-    low = wilson_lower_ppm(right, asked)
-    return Certificate(right, asked, low, PPM - wilson_lower_ppm(asked - right, asked))
+    said = certify(*right_of(labels, truth), len(labels))
+    return Certificate(said.right, said.asked, said.low_ppm, said.high_ppm)
 
 
 def _model(method: str) -> Any:

@@ -14,6 +14,7 @@ less than 2^-17 of itself. Source: MECHANISM 1, steps 2 and 3 (integers in units
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -54,6 +55,11 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     step = max(1, CELLS // max(1, columns))
     for start in range(0, rows, step):
         yield slice(start, min(rows, start + step))
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def percentile(values: Int64Array, percent: int) -> int:

@@ -6,7 +6,12 @@ first-order part of the queries' loss that record i's step takes away (Wang et a
 two gradients is ``(x_q . x_i) ((p_q - y_q) . (p_i - y_i))``: the *ghost* dot product, which never builds a gradient.
 
 The values are rescaled so that their sum is the drop of the queries' loss that was measured; what the first order
-missed is in ``unexplained``.
+missed is in ``unexplained``. Where the loss moved against the first order's word nothing was explained: all values are
+0, because a scale below zero would reward harm.
+
+A language model's sums come from ``rodagila.learn.in_run`` as plain numbers: ``rescaled`` makes them values,
+``quantised`` signed integers of 2^-30, and ``with_run_check`` puts those in the place of the signed check of slots
+(MECHANISM 1, step 6).
 
 >>> run = train_and_value(np.eye(2), np.array([0, 1]), np.eye(2), np.array([0, 1]), classes=2, steps=20, rate=0.5)
 >>> bool(run.values.values.min() > 0 and abs(run.values.values.sum() - run.drop) < 1e-9)
@@ -15,13 +20,16 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from rodagila.core.errors import InvalidInput
+from rodagila.core.vectors import Int64Array
+from rodagila.value.cosine import ONE
 from rodagila.value.games import FloatArray, Valuation, exact
+from rodagila.value.ocis import ValueResult
 
 Codes = npt.NDArray[np.int64]
 
@@ -66,9 +74,38 @@ def train_and_value(
         # <grad loss(Q), grad loss(i)> over mean losses of the queries and of the records
         total += rate * ((kernel.T @ query_miss) * miss).sum(axis=1) / (len(queries) * len(records))
         weights -= rate * records.T @ miss / len(records)
-    drop, first_order = before - _loss(queries @ weights, answers), float(total.sum())
-    scale = drop / first_order if first_order != 0 else 0.0
-    return InRun(exact(total * scale), drop, first_order)
+    return rescaled(total, before - _loss(queries @ weights, answers))
+
+
+def rescaled(sums: FloatArray, drop: float) -> InRun:
+    """Return the first-order ``sums`` (n,) of a run as values whose sum is the measured ``drop`` of the queries' loss.
+
+    Raises ``InvalidInput`` unless all are finite numbers.
+    """
+    if not (np.isfinite(sums).all() and np.isfinite(drop)):
+        raise InvalidInput(
+            "value_inputs", "The sums of a run and its drop must be finite numbers.", hint="Train with a smaller rate."
+        )
+    first_order = float(sums.sum())
+    scale = drop / first_order if drop * first_order > 0 else 0.0
+    return InRun(exact(sums * scale), drop, first_order)
+
+
+def quantised(values: FloatArray) -> Int64Array:
+    """Return ``values`` (n,) as integers in units of 2^-30, to the nearest, ties to even; raises ``InvalidInput``.
+
+    At most 2^22 in size, so that a million of them sum within int64.
+    """
+    if len(values) and not np.abs(values).max() <= 1 << 22:  # also what is no number
+        raise InvalidInput("value_inputs", "A value of a run is not a number of at most 2^22 in size.")
+    return np.rint(values * ONE).astype(np.int64)
+
+
+def with_run_check(result: ValueResult, signed: Int64Array) -> ValueResult:
+    """Return ``result`` with ``signed`` (n,), integers of a run on all its records, as the slots' check."""
+    if len(signed) != len(result.slot):
+        raise InvalidInput("value_inputs", f"{len(signed)} checks were given for {len(result.slot)} records.")
+    return replace(result, s=np.where(result.slot, signed, 0))
 
 
 def _softmax(scores: FloatArray) -> FloatArray:

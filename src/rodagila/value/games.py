@@ -105,6 +105,9 @@ class Tally:
 
 
 Stopping = Callable[[Valuation], bool]
+OrderSampler = Callable[[int, int], Iterator[npt.NDArray[np.int64]]]
+SubsetSampler = Callable[[int, int], Iterator[BoolArray]]
+"""From the number of players and a seed: orders or coalitions without end."""
 
 
 def after_samples(least: int) -> Stopping:
@@ -135,6 +138,17 @@ def permutations(players: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     while True:
         yield rng.permutation(players)
+
+
+def paired_permutations(players: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield random orders without end, each followed by its reverse (Mitchell et al., arXiv 2104.12199, antithetic).
+
+    Who joins early in one joins late in the other, so their mean varies less; errors, which take samples as
+    independent, are then upper estimates.
+    """
+    for order in permutations(players, seed):
+        yield order
+        yield order[::-1]
 
 
 def uniform_subsets(players: int, seed: int) -> Iterator[BoolArray]:
@@ -178,11 +192,13 @@ def leave_one_out(utility: Utility) -> Valuation:
     return exact(values)
 
 
-def permutation_shapley(utility: Utility, stopping: Stopping, seed: int = 0) -> Valuation:
+def permutation_shapley(
+    utility: Utility, stopping: Stopping, seed: int = 0, sampler: OrderSampler = permutations
+) -> Valuation:
     """Return Shapley values estimated over random orders (Castro et al., 2009); unbiased for any stopping count."""
     n = utility.players
     tally, empty = Tally(n), utility(np.zeros(n, np.bool_))
-    for order in permutations(n, seed):
+    for order in sampler(n, seed):
         members, before, marginals = np.zeros(n, np.bool_), empty, np.zeros(n)
         for place, player in enumerate(order):
             members[player] = True
@@ -194,7 +210,9 @@ def permutation_shapley(utility: Utility, stopping: Stopping, seed: int = 0) -> 
     return tally.valuation()
 
 
-def banzhaf_by_reuse(utility: Utility, stopping: Stopping, seed: int = 0) -> Valuation:
+def banzhaf_by_reuse(
+    utility: Utility, stopping: Stopping, seed: int = 0, sampler: SubsetSampler = uniform_subsets
+) -> Valuation:
     """Return Banzhaf values by maximum sample reuse (arXiv 2205.15466): every answer serves every player.
 
     ``phi_i`` is the mean worth of the drawn coalitions with i less that of those without; its variance is that of the
@@ -202,7 +220,7 @@ def banzhaf_by_reuse(utility: Utility, stopping: Stopping, seed: int = 0) -> Val
     """
     n = utility.players
     inside, outside, drawn = Tally(n), Tally(n), 0
-    for members in uniform_subsets(n, seed):
+    for members in sampler(n, seed):
         worth, drawn = utility(members), drawn + 1
         for tally, where in ((inside, members), (outside, ~members)):
             rows = np.flatnonzero(where)

@@ -13,20 +13,22 @@ differ from machine to machine by rounding; ``SLACK`` is above that rounding, so
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from rodagila.core.vectors import Int8Array, Int64Array
-from rodagila.value.cosine import ONE, integer_cosines, integer_roots, squared_norms
+from rodagila.value.cosine import ONE, cores, integer_cosines, integer_roots, squared_norms
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 SLACK = 1e-4
 """More than float32 can be off by in a cosine of up to 1,040 dimensions (about 2e-5)."""
-WIDTHS = (32, 128)
+WIDTHS = (48, 128)
 """Leading coordinates kept: the narrow ones for floors above ``STEEP``, the wide ones below it."""
 STEEP = 0.85
 SAMPLE = 20_000  # rows that the axes are found from
@@ -65,12 +67,17 @@ class Nearby:
         """
         view = self._view(WIDTHS[floor < STEEP * ONE])
         bound = floor / ONE - self._slack
-        for start in range(0, len(rows), ROWS):
-            some = rows[start : start + ROWS]
+
+        def pairs_of(some: Int64Array) -> Pairs:
             found = [self._exact(some, part, floor) for part in self._possible(view, some, bound)]
             pairs = Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
             order = np.lexsort((pairs.earlier, pairs.row))
-            yield Pairs(*(column[order] for column in pairs))
+            return Pairs(*(column[order] for column in pairs))
+
+        parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
+        # Products this narrow are too small to share: each core takes blocks of its own.
+        with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+            yield from pool.map(pairs_of, parts)
 
     def nearest(self, queries: Int8Array, allowed: BoolArray, count: int) -> Nearest:
         """Return the ``count`` nearest of the ``allowed`` (n,) records to each of ``queries`` (q, d)."""

@@ -18,7 +18,6 @@ All games are averaged over queries. ``agree[q, i]`` says that record i has the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rodagila.core.errors import InvalidInput
+from rodagila.value.cosine import cores
 from rodagila.value.games import BoolArray, FloatArray, Valuation, exact
 
 CELLS = 1 << 22
@@ -73,7 +73,7 @@ def _knn_shapley(matrices: Matrices, queries: int, count: int, k: int) -> Valuat
     if k < 1:
         raise InvalidInput("value_inputs", f"Values of the {k} nearest were asked for; at least 1 is required.")
     total = np.zeros(count)
-    with ThreadPoolExecutor(_cores()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         for rows in _parts(queries, count):
             distances, agree = matrices(rows)
             if distances.size and np.isnan(distances.min()):
@@ -140,10 +140,6 @@ def _put_right(order: npt.NDArray[np.int64], whole: FloatArray, close: npt.NDArr
     run = np.cumsum(~np.isin(inside - 1, close))
     members = order[inside]
     order[inside] = members[np.lexsort((members, whole[members], run))]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threshold_knn_shapley(distances: npt.NDArray[Any], agree: BoolArray, radius: float, classes: int) -> Valuation:

@@ -1,12 +1,16 @@
 """Paying for answers: gold gate times Correlated Agreement, in exact integers (MECHANISM 2).
 
-    pay_i = B n_i max(c_i, 0) G_i / sum over j of n_j max(c_j, 0) G_j                      floors; the rest is dust
+    pay_i = B w_i / sum of w,   w_i = n_i max(c_i - phi C, 0) G_i                          floors; the rest is dust
     G_i   = clip((LCB95(gold accuracy of i) - p_max) / (1 - p_max), 0, 1)                  millionths
-    c_i   = mean over bonus tasks and qualified peers j of T(r_i, r_j)
+    c_i   = mean over bonus tasks and qualified peers j, weighted by G_j, of T(r_i, r_j)
             - the same mean over penalty pairs: i's answer to one task, j's to another      millionths
+    C     = mean of max(c_j, 0) over qualified accounts j, weighted by G_j                 millionths
 
 ``n_i`` counts i's answers outside the golds, ``p_max`` is the share of the most frequent true choice among the golds:
 what one gets who always says it. LCB95 is the lower end of Wilson's 95% interval, computed with integer roots.
+Who answers a share x of her tasks well and the rest by a code, at random or blindly has c = x C and is paid
+``(x - phi) / (1 - phi) < x`` of a good account: less than if she had left the rest out. Without phi and the weights of
+peers, colluders who passed the golds by luck or knowledge vouched for each other, and camouflage paid (arena, row 10).
 ``T(a, b) = 1`` if the choices a and b of different accounts on one task occur together more often than chance has it,
 ``Delta(a, b) = P(a, b) - P(a) P(b) > 0``, counted over qualified accounts' answers. A qualified account has at least
 ``least_golds`` golds and G > 0. The penalty takes away what agreement is worth that does not depend on the task, so
@@ -19,6 +23,7 @@ colluders with a code of their own fail the golds, which they cannot tell from o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -32,6 +37,8 @@ from rodagila.value.answers import UNANSWERED, Answers
 Z_PPM = 1_959_964
 """The 97.5% point of the normal distribution, millionths."""
 LEAST_GOLDS = 20
+FLOOR_PPM = 666_667
+"""phi, two thirds: from which share of the qualified accounts' agreement on answers are paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,17 @@ class GoldRecord:
 
 @dataclass(frozen=True, slots=True)
 class RaterPay:
-    """By account: ``pay`` in atomic units, ``gate`` G and ``agreement`` c in millionths, ``work`` n; and the dust."""
+    """By account: ``pay`` in atomic units, ``gate`` G and ``agreement`` c in millionths, ``work`` n; and the dust.
+
+    ``floor`` is phi C, the agreement in millionths up to which an answer earns nothing.
+    """
 
     pay: tuple[int, ...]
     gate: tuple[int, ...]
     agreement: tuple[int, ...]
     work: tuple[int, ...]
     dust: int
+    floor: int
 
 
 def wilson_lower_ppm(right: int, asked: int) -> int:
@@ -109,30 +120,39 @@ def correlated(answers: Answers) -> Int64Array:
     return np.array(rows, dtype=np.int64).reshape(answers.choices, answers.choices)
 
 
-def agreement_ppm(answers: Answers, qualified: list[int]) -> list[int]:
-    """Return c of every account in millionths, towards peers among ``qualified``; 0 where it has no pair to judge by.
+def agreement_ppm(answers: Answers, gates: Sequence[int]) -> list[int]:
+    """Return c of every account in millionths, towards peers weighted by their ``gates``; 0 where it has none.
 
-    Means are over pairs of answers: bonus pairs answer one task, penalty pairs two different ones.
+    Means are over pairs of answers: bonus pairs answer one task, penalty pairs two different ones. An account whose
+    gate is 0 is nobody's peer.
     """
-    peers = answers.of(qualified)
-    score, table, votes = correlated(peers), answers.table(), peers.votes()
+    weight = np.array(gates, np.int64)
+    score, table = correlated(answers.of(np.flatnonzero(weight > 0))), answers.table()
+    votes = np.zeros((answers.tasks, answers.choices), np.int64)
+    np.add.at(votes, (answers.task, answers.choice), weight[answers.account])
     totals = votes.sum(axis=0)
     found = []
     for account in range(answers.accounts):
         tasks = np.flatnonzero(table[account] != UNANSWERED)
         choices = table[account, tasks]
         own = np.zeros_like(votes)
-        if account in qualified:
-            own[tasks, choices] = 1
+        own[tasks, choices] = weight[account]
         others, all_others = votes - own, totals - own.sum(axis=0)
         bonus_pairs = int(others[tasks].sum())
         bonus = int((score[choices] * others[tasks]).sum())
-        every_pair = int(len(tasks) * all_others.sum())
-        every = int((score[choices] @ all_others).sum())
+        # Python's integers: a product of answers, tasks and millionths could pass 63 bits
+        every_pair = len(tasks) * int(all_others.sum())
+        every = sum(int(score[choice] @ all_others) for choice in choices)
         penalty_pairs, penalty = every_pair - bonus_pairs, every - bonus
         judged = bonus_pairs and penalty_pairs
         found.append(bonus * PPM // bonus_pairs - penalty * PPM // penalty_pairs if judged else 0)
     return found
+
+
+def floor_of(agreement: Sequence[int], gates: Sequence[int]) -> int:
+    """Return phi C: the agreement in millionths that earns nothing yet; 0 where nobody qualifies."""
+    total = sum(max(c, 0) * g for c, g in zip(agreement, gates, strict=True))
+    return FLOOR_PPM * total // (PPM * max(1, sum(gates)))
 
 
 def rater_pay(answers: Answers, truth: Int64Array, budget: int, least_golds: int = LEAST_GOLDS) -> RaterPay:
@@ -144,13 +164,13 @@ def rater_pay(answers: Answers, truth: Int64Array, budget: int, least_golds: int
         raise InvalidInput("value_inputs", "The budget must be at least 0, and each task needs a truth or none.")
     p_max = most_frequent_ppm(truth, answers.choices)
     gates = [gate_ppm(gold, p_max, least_golds) for gold in gold_records(answers, truth)]
-    qualified = [account for account, gate in enumerate(gates) if gate > 0]
-    agreement = agreement_ppm(_without_golds(answers, truth), qualified)
+    agreement = agreement_ppm(_without_golds(answers, truth), gates)
     work = np.bincount(answers.account[truth[answers.task] == UNANSWERED], minlength=answers.accounts).tolist()
-    weights = [n * max(c, 0) * g for n, c, g in zip(work, agreement, gates, strict=True)]
+    floor = floor_of(agreement, gates)
+    weights = [n * max(c - floor, 0) * g for n, c, g in zip(work, agreement, gates, strict=True)]
     total = sum(weights)
     pay = tuple(budget * weight // total if total else 0 for weight in weights)
-    return RaterPay(pay, tuple(gates), tuple(agreement), tuple(work), budget - sum(pay))
+    return RaterPay(pay, tuple(gates), tuple(agreement), tuple(work), budget - sum(pay), floor)
 
 
 def _without_golds(answers: Answers, truth: Int64Array) -> Answers:

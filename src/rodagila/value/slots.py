@@ -93,7 +93,7 @@ class Order:
         And the places, ascending, of stopped records that a query would hear in place of one of those.
         """
         found = Nearest(np.full((len(queries), count), -1), np.zeros((len(queries), count), np.int64))
-        waiting, width = np.arange(len(queries)), count + count // 4
+        waiting, width = np.arange(len(queries)), count + count // 8 + 1
         allowed = self._standing != SLASHED
         allowed[: self._first] = False
         stopped = np.zeros(0, np.int64)

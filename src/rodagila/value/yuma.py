@@ -18,6 +18,7 @@ Source: Opentensor, Yuma Consensus 3 (subtensor ``epoch/math.rs``, liquid alpha)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,19 @@ def weighted_median(values: FloatArray, stakes: FloatArray) -> float:
     order = np.argsort(values, kind="stable")
     backing = np.cumsum(stakes[order])
     return float(values[order][int(np.argmax(backing >= backing[-1] / 2))])
+
+
+def lower_median(scores: Sequence[tuple[int, int]]) -> int | None:
+    """Return the smallest score m with ``2 weight(scores <= m) >= weight of all``, in integers; None without weight.
+
+    ``scores`` are pairs (score, weight of at least 0); this is what the contract Stake checks.
+    """
+    total, reached = sum(weight for _, weight in scores), 0
+    for score, weight in sorted(scores):
+        reached += weight
+        if weight and 2 * reached >= total:
+            return score
+    return None
 
 
 def _rates(weights: FloatArray, consensus: FloatArray, bonds: FloatArray, rules: YumaRules) -> FloatArray:

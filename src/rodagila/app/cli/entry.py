@@ -15,14 +15,17 @@ from collections.abc import Sequence
 
 import click
 
+from rodagila.app.cli.arena import arena
 from rodagila.app.cli.ask import ask
 from rodagila.app.cli.audit import audit
 from rodagila.app.cli.channel import channel
 from rodagila.app.cli.completion import completion
 from rodagila.app.cli.contribute import contribute
 from rodagila.app.cli.dao import dao
+from rodagila.app.cli.dataset import dataset
 from rodagila.app.cli.demo import demo
 from rodagila.app.cli.doctor import doctor
+from rodagila.app.cli.evaluator import evaluator
 from rodagila.app.cli.failure import debugging, problem_of, report_failure
 from rodagila.app.cli.faucet import faucet
 from rodagila.app.cli.groups import Nouns
@@ -34,6 +37,7 @@ from rodagila.app.cli.payout import payout
 from rodagila.app.cli.policy import policy
 from rodagila.app.cli.proposal import proposal
 from rodagila.app.cli.serve import serve
+from rodagila.app.cli.task import task
 from rodagila.app.cli.turn import turn
 from rodagila.app.cli.value import value
 
@@ -44,12 +48,16 @@ COMMANDS = (
     key,
     dao,
     contribute,
+    task,
     turn,
+    dataset,
     payout,
     value,
     proposal,
     model,
     ask,
+    arena,
+    evaluator,
     channel,
     serve,
     ledger,

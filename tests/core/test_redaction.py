@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rodagila.collect import redaction
-from rodagila.collect.redaction import redact
+from rodagila.core import redaction
+from rodagila.core.redaction import redact
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from rodagila.collect.recognisers import CATEGORIES, Span, spans_of
+from rodagila.core.recognisers import CATEGORIES, Span, spans_of
 
 REMAINING_RISK = (
     "Names of people, street addresses and whatever only its meaning reveals are not found; read what is shown before "
