@@ -38,6 +38,7 @@ from rodagila.core.policy import RecordRules
 MAX_MAIL_BYTES = 4 * 2**20
 MAX_PARTS = 100
 _LINE_BYTES = 65_536
+_FIELD_CHARS = 2_000  # decoding a field takes time that grows with the square of its length
 _WROTE = re.compile(r"^.{0,200}(?:wrote|schrieb|écrit|escribió|scritto)[^\n]{0,60}:\s*$", re.IGNORECASE)
 _ACTIVITY = re.compile(r"^(?:Searched for|Watched|Visited|Said|Asked|Used|Viewed) ")
 
@@ -102,17 +103,18 @@ def mail_message(mail: bytes, keys: Mapping[str, str]) -> Message:
 
 def _moment(value: Any) -> int | None:
     try:
-        return int(parsedate_to_datetime(str(value)).timestamp())
+        return int(parsedate_to_datetime(str(value)[:_FIELD_CHARS]).timestamp())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _decoded(value: Any) -> str:
     """Return the text of a field (RFC 2047), its lines unfolded."""
+    raw = str(value or "")[:_FIELD_CHARS]
     try:
-        text = str(email.header.make_header(email.header.decode_header(str(value or ""))))
+        text = str(email.header.make_header(email.header.decode_header(raw)))
     except (ValueError, LookupError):
-        text = str(value or "")
+        text = raw
     return " ".join(text.split())
 
 

@@ -31,7 +31,7 @@ _PREFIXED: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("age-secret-key-1",), re.compile(r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}", re.IGNORECASE)),
     (
         ("sk-", "pk-", "rk-", "sk_", "pk_", "rk_"),
-        re.compile(r"\b(?:sk|pk|rk)[-_](?=[\w-]*\d)(?:[A-Za-z0-9]+[-_]){0,3}[A-Za-z0-9]{16,}"),
+        re.compile(r"\b(?:sk|pk|rk)[-_](?=[\w-]{0,100}\d)(?:[A-Za-z0-9]{1,40}[-_]){0,3}[A-Za-z0-9]{16,}"),
     ),
     (
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "npm_", "pypi-"),
@@ -55,13 +55,13 @@ _WORDED: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
         re.compile(
             r"(?:(?<=\b)|(?<=_))(?:api[_-]?key|secret[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token"
             r"|access[_-]?token|client[_-]?secret|passw(?:or)?d|passphrase|secret|token)"
-            r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?=[^\s\"'<>]*\d)([^\s\"'<>,;]{8,})",
+            r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?=[^\s\"'<>]{0,200}\d)([^\s\"'<>,;]{8,})",
             re.IGNORECASE,
         ),
     ),
     (
         ("bearer ",),
-        re.compile(r"\bBearer\s{1,3}(?=[\w.~+/-]*\d)([\w.~+/-]{16,}=*)", re.IGNORECASE),
+        re.compile(r"\bBearer\s{1,3}(?=[\w.~+/-]{0,200}\d)([\w.~+/-]{16,}=*)", re.IGNORECASE),
     ),
 )
 _PREFIXED_LENGTH, _LONG_LENGTH = 15, 25  # shorter words hold no such key, no such address
@@ -116,7 +116,7 @@ _BIRTH = re.compile(
 _ID_WORDS = ("passport", "ssn", "social security", "licen", "national id", "tax id", "ausweis", "identity", "insurance")
 _ID = re.compile(
     r"(?:passport|\bssn|social security|driv(?:er|ing)'?s? licen[cs]e|national id|tax id|ausweis|identity card"
-    r"|insurance)(?:\s?(?:number|no|nr|nummer|id)\b)?[\s.:#=-]{0,3}(?:is\s|ist\s)?(?=[A-Z0-9-]*\d{3})([A-Z0-9](?:-?[A-Z0-9]){5,15})\b",
+    r"|insurance)(?:\s?(?:number|no|nr|nummer|id)\b)?[\s.:#=-]{0,3}(?:is\s|ist\s)?(?=[A-Z0-9-]{0,30}\d{3})([A-Z0-9](?:-?[A-Z0-9]){5,15})\b",
     re.IGNORECASE,
 )
 
