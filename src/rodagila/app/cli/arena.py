@@ -10,8 +10,9 @@ import click
 from rodagila.app.cli.groups import Nouns
 from rodagila.app.cli.options import (
     Expanded,
-    amount_type,
+    channel_option,
     dao_option,
+    deposit_option,
     dry_run_option,
     home_option,
     json_option,
@@ -34,18 +35,8 @@ def arena() -> None:
 @dao_option
 @key_option
 @url_option
-@click.option(
-    "--channel",
-    type=Expanded(dir_okay=False),
-    help="Pay by the payment channel that this file keeps; it is opened if there is none.",
-)
-@click.option(
-    "--deposit",
-    type=amount_type,
-    default="0.1",
-    show_default=True,
-    help="What a channel is opened or filled with, like 2.5.",
-)
+@channel_option
+@deposit_option
 @dry_run_option
 @home_option
 @json_option

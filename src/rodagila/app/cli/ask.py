@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from rodagila.app.cli.options import (
-    Expanded,
-    amount_type,
+    channel_option,
     dao_option,
+    deposit_option,
     dry_run_option,
     home_option,
     json_option,
@@ -26,18 +26,8 @@ from rodagila.app.display import printable
 @dao_option
 @key_option
 @click.option("--url", help="A running gateway; without it the question is answered in this process.")
-@click.option(
-    "--channel",
-    type=Expanded(dir_okay=False),
-    help="Pay by the payment channel that this file keeps; it is opened if there is none.",
-)
-@click.option(
-    "--deposit",
-    type=amount_type,
-    default="0.1",
-    show_default=True,
-    help="What a channel is opened or filled with, like 2.5.",
-)
+@channel_option
+@deposit_option
 @dry_run_option
 @home_option
 @json_option

@@ -96,3 +96,15 @@ key_option = click.option(
     "--key", required=True, metavar="NAME", shell_complete=complete_key, help="The account, by its name in this home."
 )
 turn_option = click.option("--turn", type=click.IntRange(min=1), help="Only this turn.")
+channel_option = click.option(
+    "--channel",
+    type=Expanded(dir_okay=False),
+    help="Pay by the payment channel that this file keeps; it is opened if there is none.",
+)
+deposit_option = click.option(
+    "--deposit",
+    type=amount_type,
+    default="0.1",
+    show_default=True,
+    help="What a channel is opened or filled with, like 2.5.",
+)
