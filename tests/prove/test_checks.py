@@ -148,7 +148,7 @@ def test_personal_data_that_redaction_would_find_is_refused_and_toxic_words_are_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # a client of one's own that does not redact
-    monkeypatch.setattr("rodagila.collect.contribution.redact", lambda text: Redacted(text, {}))
+    monkeypatch.setattr("rodagila.collect.preview.redact", lambda text, names=None: Redacted(text, {}))
     left, rude = Record("write to ada@example.org now", label="x"), Record("what a bastard of a bank", label="x")
     evaluation = evaluated([RECORDS[1], left, rude])
     assert [status.reason for status in evaluation.statuses] == ["", "personal_data", ""]

@@ -202,30 +202,47 @@ def policy_keep(home: Home, dao_name: str, policy: Policy) -> Values:
 
 
 def contribute(
-    home: Home, path: Path, dao_name: str, key: str, passphrase: str | None, dry_run: bool, progress: Progress
+    home: Home,
+    path: Path,
+    dao_name: str,
+    key: str,
+    passphrase: str | None,
+    dry_run: bool,
+    progress: Progress,
+    *,
+    me: Sequence[str] = (),
+    start: int = 0,
+    show: int = 3,
+    dkim_keys: Path | None = None,
 ) -> Values:
-    """Read a file, redact, seal, sign and hand it in; returns the receipt."""
+    """Read an export, redact, seal, sign and hand it in; returns the receipt, or for a dry run the preview.
+
+    ``me`` are the names the contributor has in it, ``start`` the first record to take, ``show`` how many to preview,
+    ``dkim_keys`` a file of archived DKIM keys.
+    """
     from rodagila.app.daos import dao_named
     from rodagila.app.intake import bond_of, receive, seal
-    from rodagila.collect.sources import read_records
+    from rodagila.collect.export import archived_keys, read_export, require_own
+    from rodagila.collect.preview import preview_of
 
     dao = dao_named(home, dao_name)
     owner = home.keys.get(key, passphrase)
+    keys = archived_keys(dkim_keys) if dkim_keys else {}
     with progress.stage("read", 1) as stage:
-        reading = read_records(path, dao.policy.records)
+        export = read_export(path, dao.policy.records, me=me, start=start, keys=keys)
         stage.advance(1)
-    problems = [{"line": item.line, "code": item.code, "message": item.message} for item in reading.problems]
-    records = [row.record for row in reading.rows]
+    records = [row.record for row in export.rows]
     bond = bond_of(dao, owner.address, len(records))
-    preview = {"dao": dao.name, "owner": owner.address, "records": len(records), "bond": bond, "problems": problems}
+    stated = {"dao": dao.name, "owner": owner.address, "records": len(records), "bond": bond, **export.as_json()}
     if dry_run:
-        return {**preview, "dry_run": True}
+        return {**stated, **preview_of(records, show).as_json(), "dry_run": True}
+    require_own(export)
     with progress.stage("seal and sign", 1) as stage:
         sealed, authorization = seal(dao, owner, records)
         turn = receive(dao, sealed, authorization)
         stage.advance(1)
     return {
-        **preview,
+        **stated,
         "turn": turn,
         "contribution_id": "0x" + sealed.contribution_id.hex(),
         "content_root": "0x" + sealed.contribution.content_root.hex(),

@@ -19,6 +19,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from rodagila.collect.preview import redacted
 from rodagila.core.canonical import canonical_json, json_hash
 from rodagila.core.errors import Corrupted, InvalidInput, NotAuthorised, RefusedByPolicy
 from rodagila.core.hashing import from_hex, hex0x, keccak
@@ -36,7 +37,7 @@ from rodagila.core.messages import (
 )
 from rodagila.core.policy import Policy
 from rodagila.core.records import Record
-from rodagila.core.redaction import redact
+from rodagila.core.redaction import NameFinder
 from rodagila.vault.contents import OpenedContribution, content_root, open_contribution, pack
 from rodagila.vault.keeper import wrap_for
 from rodagila.vault.sealing import age_identity, object_identity, recipient_of, seal
@@ -142,14 +143,15 @@ def prepare_contribution(
     salt: bytes,
     consent_expiry: int,
     modes: tuple[str, ...] = MODES,
+    names: NameFinder | None = None,
 ) -> SealedContribution:
     """Redact, commit, seal and sign ``records`` as one contribution of ``owner``.
 
     ``salt`` is 32 secret bytes; ``keeper_recipient`` is the keeper's ``age1...`` text, or the keepers that the object
-    key is split among. Raises ``InvalidInput`` file_empty, contribution_too_large, record_too_large or share_invalid.
-    The ciphertext is fresh each time, the id is not.
+    key is split among; ``names`` finds names of people, which no rule here does. Raises ``InvalidInput`` file_empty,
+    contribution_too_large, record_too_large or share_invalid. The ciphertext is fresh each time, the id is not.
     """
-    clean, redactions = _redacted(records)
+    clean, redactions = _redacted(records, names)
     _require_fitting(clean, policy)
     consent = Consent(policy.purpose, modes, consent_expiry)
     contribution = Contribution(
@@ -185,14 +187,13 @@ def _kept(object_key: str, keeper: str | KeeperSet, contribution_id: bytes) -> b
     return split_key(object_key, contribution_id, keeper.recipients, threshold=keeper.threshold)
 
 
-def _redacted(records: Sequence[Record]) -> tuple[list[Record], dict[str, int]]:
+def _redacted(records: Sequence[Record], names: NameFinder | None) -> tuple[list[Record], dict[str, int]]:
     counts: Counter[str] = Counter()
     clean = []
     for record in records:
-        parts = [redact(part) for part in (record.text, record.label, record.answer)]
-        for part in parts:
-            counts.update(part.counts)
-        clean.append(Record(*(part.text for part in parts)))
+        without, found = redacted(record, names)
+        counts.update(found)
+        clean.append(without)
     return clean, dict(sorted(counts.items()))
 
 

@@ -92,9 +92,18 @@ def read_records(path: Path, rules: RecordRules, *, progress: Progress | None = 
     return SourceReading(tuple(rows), tuple(problems))
 
 
+def stream_rows(file: BinaryIO, suffix: str, rules: RecordRules) -> Iterator[SourceRow | LineProblem]:
+    """Yield the rows and problems of an open table; ``suffix`` is one of .csv, .json, .jsonl, .ndjson.
+
+    Raises ``InvalidInput`` as `read_records` does; the policy's ``on_malformed`` is the caller's to see to.
+    """
+    for item in _READERS[suffix](file, rules):
+        yield item if isinstance(item, LineProblem) else record_row(*item, rules)
+
+
 def _take(item: Item, rules: RecordRules, rows: list[SourceRow], problems: list[LineProblem]) -> None:
     """Put an item among the rows or the problems; under ``refuse`` the first problem is raised."""
-    result = item if isinstance(item, LineProblem) else _row(*item, rules)
+    result = item if isinstance(item, LineProblem) else record_row(*item, rules)
     if isinstance(result, SourceRow):
         rows.append(result)
     elif rules.on_malformed == "refuse":
@@ -119,7 +128,7 @@ def _size_of(path: Path) -> int:
     return size
 
 
-def _row(line: int, value: Any, rules: RecordRules) -> SourceRow | LineProblem:
+def record_row(line: int, value: Any, rules: RecordRules) -> SourceRow | LineProblem:
     """Turn a decoded object into a row, or say what is wrong with it; raises unknown_columns."""
     if not isinstance(value, dict):
         return LineProblem(line, "record_invalid", f"Line {line} is not an object with a text.")
