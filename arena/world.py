@@ -182,7 +182,7 @@ class World:
             for key, amount in done.slash_of.items():
                 played.slash[owner_of[key]] += amount
             played.payable += done.payable
-            mean = max(BondRules().initial, done.paid // len(source))
+            mean = max(BondRules().initial, done.paid // barred.count(False))
             fresh = [given[at].turn == turn for at in source]
             excluded = [a or (b and s < 0) for a, b, s in zip(excluded, fresh, values[1], strict=True)]
         final, everything = np.array(barred) | np.array(excluded), np.zeros(len(records), np.bool_)

@@ -221,7 +221,7 @@ def test_the_number_of_threads_changes_no_bit_of_a_value(monkeypatch: pytest.Mon
     distances, agree = draw(3, 60, 4_000)
     alone = knn_shapley(distances, agree, 5).values
     for cores in (1, 3):
-        monkeypatch.setattr(nearest, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(nearest, "cores", lambda cores=cores: cores)
         assert (knn_shapley(distances, agree, 5).values == alone).all()
 
 

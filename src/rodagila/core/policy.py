@@ -101,7 +101,7 @@ class QueryRules:
 
     per_turn: int = 1_000
     max_weight: int = 4
-    wash_margin: int = 3  # a step of weight costs so many times a query's part of the last pool
+    wash_margin: int = 4  # a step of weight costs so many times a query's part of the last pool
 
 
 @dataclass(frozen=True, slots=True)
