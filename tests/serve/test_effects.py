@@ -47,11 +47,11 @@ def weights(rows: list[FeedbackRow]) -> tuple[int, ...]:
     return query_weights(rows, embed(QUERIES), embed, POLICY)
 
 
-def test_a_weight_costs_three_times_a_query_s_part_of_the_pool_where_that_is_more() -> None:
+def test_a_weight_costs_four_times_a_query_s_part_of_the_pool_where_that_is_more() -> None:
     paid = [row("open a file", 4_000)]
-    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=2_000) == (3, 1, 1)
-    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=4_000) == (2, 1, 1)
-    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=4_001) == (1, 1, 1)
+    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=1_500) == (3, 1, 1)
+    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=3_000) == (2, 1, 1)
+    assert query_weights(paid, embed(QUERIES), embed, POLICY, pool=3_001) == (1, 1, 1)
 
 
 def test_without_feedback_every_query_weighs_one() -> None:
