@@ -66,7 +66,12 @@ def start(home: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:
 @contextmanager
 def serving(home: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve while the block lasts."""
-    process, url = start(home, port)
+    # A shell that runs this in the background ignores SIGINT, and so would the server it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process, url = start(home, port)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         yield process, url
     finally:

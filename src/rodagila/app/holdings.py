@@ -42,7 +42,7 @@ def with_phrases(holdings: Holdings) -> Holdings:
     """Return ``holdings`` whose reference says of every label what its name says, so that filler repeats it.
 
     On CLINC150 an owner who sends such phrases ahead of everybody takes 12 to 14 points of the pool from a reference of
-    300 records, and about 2 once the treasury owns five phrases of each label (``python -m arena.run``, row 4).
+    300 records, and about 3 once the treasury owns five phrases of each label (``python -m arena.run``, row 4).
     """
     labels = [record.label for part in (holdings.reference, holdings.scoring, holdings.gate) for record in part]
     known = {record.text for record in holdings.reference}

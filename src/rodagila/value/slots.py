@@ -19,8 +19,9 @@ them the cap alone holds: a percentile of few texts would bar honest records.
 
 >>> records = Examples(np.array([[100, 0], [0, 100], [100, 1]], dtype=np.int8), np.array([1, 1, 1]))
 >>> order = Order(records, np.zeros(3, dtype=bool), records.take([]), 950_000 * ONE // 1_000_000)
->>> order.is_slot(np.arange(3)).tolist()
-[True, True, False]
+>>> heard, stopped = order.heard(np.array([[70, 70]], dtype=np.int8), 3)
+>>> heard.place.tolist(), stopped.tolist()
+([[0, 1, -1]], [2])
 """
 
 from __future__ import annotations
@@ -76,11 +77,6 @@ class Order:
         self._standing = np.concatenate([np.full(len(front), SLOT), np.where(slashed, SLASHED, UNKNOWN)])
         self._in_front = np.full(len(everything), NOTHING)
         self._how_near = np.zeros(len(everything), np.int64)
-
-    def is_slot(self, places: Int64Array) -> BoolArray:
-        """Return whether the records at ``places`` are slots."""
-        self._resolve(places + self._first)
-        return np.asarray(self._standing[places + self._first] == SLOT)
 
     def stopped_by(self, places: Int64Array) -> Before:
         """Return what stands nearest before stopped records."""
