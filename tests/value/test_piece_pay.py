@@ -154,6 +154,15 @@ def check_real_crowd(name: str, seed: int, shared_data: Path) -> None:
     assert (labels[judged] == gold[judged]).mean() >= BARS[name] - 0.02
 
 
+def test_camouflage_earns_less_than_half_of_what_it_would_without_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colluders who answer three tasks in five honestly; the floor of ``rater_pay`` holds for pieces too."""
+    planted = [crowd(seed, 0.4, "camouflage") for seed in range(10)]
+    with_floor = sum(bad_share(paid(answers, gold, prices), bad) for answers, gold, prices, bad in planted)
+    monkeypatch.setattr("rodagila.value.piece_pay.floor_of", lambda agreement, gates: 0)
+    without = sum(bad_share(paid(answers, gold, prices), bad) for answers, gold, prices, bad in planted)
+    assert 2 * with_floor < without
+
+
 @pytest.mark.parametrize("name", ["MS", "ZenCrowd_us"])
 def test_spam_among_a_real_crowd_earns_nothing_and_spoils_nothing(name: str, shared_data: Path) -> None:
     check_real_crowd(name, 0, shared_data)

@@ -2,13 +2,15 @@
 
     worth_i = sum of the prices of i's responses outside the golds
     G_i     = the gold gate, c_i = Correlated Agreement towards peers that a seed draws   (``value.rater_pay``)
-    B       = sum of worth_i over accepted accounts: G_i > 0 and c_i > 0
-    pay_i   = B worth_i c_i G_i // sum over j of worth_j c_j G_j                          floors
+    phi C   = the agreement that earns nothing yet, as for raters                          (``value.rater_pay``)
+    B       = sum of worth_i over accepted accounts: G_i > 0 and c_i > phi C
+    pay_i   = B worth_i (c_i - phi C) G_i // sum over j of worth_j (c_j - phi C) G_j       floors
 
 So each accepted response is paid its price on the mean, a better one more; what is not accepted costs nothing, and what
 is not paid goes back to the requester. ``pay`` sums to at most B, and B to at most the budget. The peers of i are the
 ``peers`` accounts first in the order of ``keccak(seed || i || j)`` among those that qualified and share a task with
-her; the seed is the hash of a block after all responses were fixed, so nobody knew her peers when she answered.
+her, weighted by their G; the seed is the hash of a block after all responses were fixed, so nobody knew her peers when
+she answered.
 
 With a fixed set of choices T is the sign of Delta, counted over qualified accounts. Where answers are open (spans, free
 words) there are as many of them as people write, so T(a, b) = 1 if a = b (Dasgupta and Ghosh, WWW 2013).
@@ -34,6 +36,7 @@ from rodagila.value.rater_pay import (
     LEAST_GOLDS,
     GoldRecord,
     correlated,
+    floor_of,
     gate_ppm,
     gold_records,
     most_frequent_ppm,
@@ -84,12 +87,12 @@ def piece_pay(
     golds = gold_records(answers, truth)
     gates = [gate_ppm(gold, p_max, rules.least_golds) for gold in golds]
     work = _work(answers, truth)
-    qualified = [account for account, gate in enumerate(gates) if gate > 0]
-    agreement = agreements_ppm(work, qualified, names, seed, rules)
+    agreement = agreements_ppm(work, gates, names, seed, rules)
+    floor = floor_of(agreement, gates)
     worth = [0] * answers.accounts
     for account, task in zip(work.account.tolist(), work.task.tolist(), strict=True):
         worth[account] += prices[task]
-    weights = [w * max(c, 0) * g for w, c, g in zip(worth, agreement, gates, strict=True)]
+    weights = [w * max(c - floor, 0) * g for w, c, g in zip(worth, agreement, gates, strict=True)]
     bill = sum(w for w, weight in zip(worth, weights, strict=True) if weight > 0)
     total = sum(weights)
     pay = tuple(bill * weight // total if total else 0 for weight in weights)
@@ -97,16 +100,20 @@ def piece_pay(
 
 
 def agreements_ppm(
-    work: Answers, qualified: Sequence[int], names: Sequence[bytes], seed: bytes, rules: PieceRules
+    work: Answers, gates: Sequence[int], names: Sequence[bytes], seed: bytes, rules: PieceRules
 ) -> list[int]:
-    """Return c of every account towards the peers that ``seed`` draws for it, millionths; 0 where it has none."""
+    """Return c of every account towards the peers that ``seed`` draws for it, millionths; 0 where it has none.
+
+    Who has a gate of 0 is nobody's peer; others' answers weigh as much as their ``gates``.
+    """
     given = _by_account(work)
+    qualified = [account for account, gate in enumerate(gates) if gate > 0]
     score = None if rules.open_ended else correlated(work.of(qualified))
     sharing = _sharing(work, qualified)
     found = []
     for account in range(work.accounts):
         peers = drawn_peers(account, sharing[account], names, seed, rules.peers)
-        found.append(_agreement(given[account], [given[peer] for peer in peers], score))
+        found.append(_agreement(given[account], [(given[peer], gates[peer]) for peer in peers], score))
     return found
 
 
@@ -116,20 +123,23 @@ def drawn_peers(account: int, among: Sequence[int], names: Sequence[bytes], seed
     return sorted(others, key=lambda other: keccak(seed + names[account] + names[other]))[:peers]
 
 
-def _agreement(own: Mapping[int, int], peers: Sequence[Mapping[int, int]], score: Int64Array | None) -> int:
-    """Return the mean of T over pairs of answers to one task less that over pairs of answers to two tasks."""
+def _agreement(own: Mapping[int, int], peers: Sequence[tuple[Mapping[int, int], int]], score: Int64Array | None) -> int:
+    """Return the mean of T over pairs of answers to one task less that over pairs of answers to two tasks.
+
+    ``peers``: the answers of each one and what they weigh.
+    """
     held = Counter(own.values())
     bonus = bonus_pairs = every = every_pairs = 0
-    for peer in peers:
+    for peer, weight in peers:
         shared = own.keys() & peer.keys()
-        bonus_pairs += len(shared)
-        every_pairs += len(own) * len(peer)
-        bonus += sum(_t(score, own[task], peer[task]) for task in shared)
+        bonus_pairs += weight * len(shared)
+        every_pairs += weight * len(own) * len(peer)
+        bonus += weight * sum(_t(score, own[task], peer[task]) for task in shared)
         theirs = Counter(peer.values())
         if score is None:
-            every += sum(count * theirs[choice] for choice, count in held.items())
+            every += weight * sum(count * theirs[choice] for choice, count in held.items())
         else:
-            every += sum(n * m for a, n in held.items() for b, m in theirs.items() if score[a, b])
+            every += weight * sum(n * m for a, n in held.items() for b, m in theirs.items() if score[a, b])
     penalty, penalty_pairs = every - bonus, every_pairs - bonus_pairs
     if not bonus_pairs or not penalty_pairs:
         return 0
