@@ -8,7 +8,7 @@ labels and agreement:
     method      of those tried, the one that agrees with the most of the golds with even rank, on qualified accounts
     label       of a task: that method's, where two qualified answers or more stand behind the task (one, if its overlap
                 is 1) and half of them or more behind the label
-    certificate Wilson's 95% interval of that method over the golds with odd rank, which took no part in choosing
+    certificate 95% interval (``value.certificate``) of that method over the golds of odd rank, which chose nothing
 
 >>> load(blob).outcome().paid   # doctest: +SKIP
 1250000
